@@ -1,0 +1,1 @@
+"""Everything of Loopline that must not know its orchestrator."""
