@@ -118,6 +118,13 @@ class Slice(Contract):
     metrics: Metrics
 
 
+class Baseline(Contract):
+    """What the simplest honest method reaches on the test split of a dataset."""
+
+    name: str
+    metrics: Metrics
+
+
 class Opponent(Contract):
     """The champion that a new model is judged against."""
 
@@ -168,7 +175,7 @@ class Finding(Contract):
 
     requirement: str
     bound: str
-    measured: float | None
+    measured: float
     met: bool
 
 

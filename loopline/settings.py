@@ -37,6 +37,15 @@ class LaptopAddresses(BaseModel):
             raise ConfigError(f"no services were started in {home}; run `loopline up`, or point to your own") from None
 
 
+class LaptopSettings(BaseModel):
+    """The services that `loopline up` starts on this machine. A port that is taken is replaced by a free one."""
+
+    model_config = ConfigDict(frozen=True)
+
+    store_port: int | None = Field(None, ge=1, le=65535, description="Unset: that of the last start, else 4300.")
+    prefect_port: int | None = Field(None, ge=1, le=65535, description="Unset: that of the last start, else 4200.")
+
+
 class StoreSettings(BaseModel):
     """The object store."""
 
@@ -87,6 +96,7 @@ class Settings(BaseSettings):
     )
 
     home: Path = Path(".loopline")
+    laptop: LaptopSettings = LaptopSettings()
     store: StoreSettings = StoreSettings()
     prefect: PrefectSettings = PrefectSettings()
     registry: RegistrySettings = RegistrySettings()

@@ -1,0 +1,1 @@
+"""One step each: retries, cache policy, clients from settings, one call into loopline."""

@@ -38,8 +38,8 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreSetting
     port = free_port()
     rclone = Path(sys.executable).parent / "rclone"
     process = subprocess.Popen(
-        [rclone, "serve", "s3", "--addr", f"127.0.0.1:{port}", "--dir-cache-time", "0", str(data)],
-        env={**os.environ, "RCLONE_AUTH_KEY": "testkey,testsecret", "RCLONE_CONFIG": "/dev/null"},
+        [rclone, "serve", "s3", "--addr", f"127.0.0.1:{port}", "--dir-cache-time", "1s", str(data)],
+        env={**os.environ, "RCLONE_AUTH_KEY": '"testkey,testsecret"', "RCLONE_CONFIG": "/dev/null"},
         stderr=subprocess.DEVNULL,
     )
     try:

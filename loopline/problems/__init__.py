@@ -1,20 +1,22 @@
-"""What can be learnt: one folder per problem, found by its name."""
+"""What can be learnt: one folder per problem, found by its name.
+
+A problem knows no network, no settings and no orchestrator. This module and what a problem's `__init__` imports must
+stay light: the service imports them without torch.
+"""
 
 import importlib
 import pkgutil
-import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
-from pydantic import BaseModel
-from torch.utils.data import DataLoader
+import yaml
+from pydantic import BaseModel, ValidationError
 
+from loopline.contracts import Requirements, Scalar
 from loopline.errors import ConfigError
 
 Pixels = npt.NDArray[np.uint8]  # HW: one grey line, 0 black, 255 white
@@ -22,14 +24,16 @@ Pixels = npt.NDArray[np.uint8]  # HW: one grey line, 0 black, 255 white
 
 @dataclass(frozen=True)
 class Sample:
-    """One labelled line, ready to learn from."""
+    """One labelled line of a shard; its pixels are decoded when asked for."""
 
     image_sha256: str
     pixels: Callable[[], Pixels]
     label: str
+    width_px: int
+    height_px: int
+    key: str = ""
     group: str = ""
     source: str = ""
-    width_px: int = 0
 
 
 @dataclass(frozen=True)
@@ -42,19 +46,41 @@ class Answer:
 
 @dataclass(frozen=True)
 class Problem:
-    """Everything that Loopline must be told about a problem. Plain functions; nothing here knows a network."""
+    """Everything that Loopline must be told about a problem, as plain functions; handwriting/ documents each."""
 
     name: str
-    folder: Path
     recipe: type[BaseModel]
-    preprocess: Callable[[Image.Image], Pixels]
+    preprocess: Callable[..., Pixels]
     normalise_label: Callable[[str], str]
     reject: Callable[[str, int, int], str | None]
-    vocabulary: Callable[[Iterable[str]], tuple[str, ...]]
-    loader: Callable[..., "DataLoader[Any]"]
-    system: Callable[..., L.LightningModule]
-    score: Callable[[Sequence[str], Sequence[str]], Any]
+    usable: Callable[[Sample, Any], bool]
+    vocabulary: Callable[..., tuple[str, ...]]
+    loader: Callable[..., Any]
+    system: Callable[..., Any]
+    inputs: Callable[..., dict[str, npt.NDArray[Any]]]
+    answers: Callable[..., list[Answer]]
+    tally: Callable[[str, str], dict[str, tuple[float, float]]]
+    baseline: Callable[..., list[str]]
+    baseline_name: str
     monitor: str
+    higher_is_better: frozenset[str]
+
+    @property
+    def folder(self) -> Path:
+        """Where the problem's files are."""
+        return Path(__file__).parent / self.name
+
+    def make_recipe(self, values: dict[str, Scalar]) -> Any:
+        """Return the default recipe with some values changed; ConfigError names every value that is out of bounds."""
+        try:
+            return self.recipe.model_validate(values)
+        except ValidationError as error:
+            wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}" for e in error.errors())
+            raise ConfigError(f"the recipe for {self.name} does not hold: {wrong}") from None
+
+    def requirements(self) -> Requirements:
+        """Read the problem's own requirements.yaml."""
+        return Requirements.model_validate(yaml.safe_load((self.folder / "requirements.yaml").read_text()))
 
 
 def load_problem(name: str) -> Problem:

@@ -1,0 +1,91 @@
+"""Handwriting: the image of one handwritten line becomes text.
+
+What serving needs is imported here; torch and scikit-learn only when something is learnt.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from loopline.problems import Answer, Pixels, Problem, Sample
+from loopline.problems.handwriting.alphabet import greedy, normalise_label, vocabulary
+from loopline.problems.handwriting.lines import frame_count, pad, prepare, preprocess, reject, unspellable
+from loopline.problems.handwriting.recipe import Recipe
+
+if TYPE_CHECKING:
+    import lightning as L
+    from torch.utils.data import DataLoader
+
+    from loopline.problems.handwriting.metrics import Tally
+
+
+def usable(sample: Sample, recipe: Recipe) -> bool:
+    """Tell whether this recipe leaves the line enough frames for its label."""
+    return unspellable(sample.label, sample.width_px, sample.height_px, recipe=recipe) is None
+
+
+def inputs(lines: Sequence[Pixels], recipe: Recipe) -> dict[str, npt.NDArray[Any]]:
+    """Return what the ONNX model takes: `ink` (B, H, W) uint8 and `widths` (B) int64."""
+    ink_BHW, widths_B = pad([prepare(line, recipe) for line in lines])
+    return {"ink": ink_BHW, "widths": widths_B}
+
+
+def answers(
+    log_probs_BTC: npt.NDArray[np.float32], fed: Mapping[str, npt.NDArray[Any]], *, vocabulary: Sequence[str]
+) -> list[Answer]:
+    """Read each line's log-probabilities, up to its true end."""
+    return [
+        Answer(*greedy(line_TC[: frame_count(int(width))], vocabulary))
+        for line_TC, width in zip(log_probs_BTC, fed["widths"], strict=True)
+    ]
+
+
+def tally(truth: str, text: str) -> "Tally":
+    """Return CER, WER and line accuracy of one line as (numerator, denominator)."""
+    from loopline.problems.handwriting.metrics import tally as count
+
+    return count(truth, text)
+
+
+def loader(samples: Sequence[Sample], recipe: Recipe, *, seed: int | None, workers: int = 0) -> "DataLoader[Any]":
+    """Return batches of similar width, shuffled by (seed, epoch); in order of width if seed is None."""
+    from loopline.problems.handwriting.data import loader as batches
+
+    return batches(samples, recipe, seed=seed, workers=workers)
+
+
+def system(recipe: Recipe, vocabulary: Sequence[str]) -> "L.LightningModule":
+    """Return the untrained reader; its weights are drawn from torch's generator."""
+    from loopline.problems.handwriting.system import ReaderSystem
+
+    return ReaderSystem(recipe, vocabulary)
+
+
+def baseline(train: Sequence[Sample], unseen: Sequence[Sample]) -> list[str]:
+    """Answer with the label of the nearest training line."""
+    from loopline.problems.handwriting.baseline import nearest_line
+
+    return nearest_line(train, unseen)
+
+
+PROBLEM: Problem = Problem(
+    name="handwriting",
+    recipe=Recipe,
+    preprocess=preprocess,
+    normalise_label=normalise_label,
+    reject=reject,
+    usable=usable,
+    vocabulary=vocabulary,
+    loader=loader,
+    system=system,
+    inputs=inputs,
+    answers=answers,
+    tally=tally,
+    baseline=baseline,
+    baseline_name="label of the nearest training line, by pixels of a 64x16 thumbnail",
+    monitor="val_cer",
+    higher_is_better=frozenset({"line_accuracy"}),
+)

@@ -1,0 +1,46 @@
+# Each target installs what it needs; python3 with venv, git and make are all that must be there.
+#   make install TORCH=cpu    torch for a machine without GPU; on Linux the plain one brings gigabytes of CUDA packages
+#   make install TORCH=gpu    torch for the GPU's driver; any other word that uv's --torch-backend knows works too
+VENV ?= .venv
+PYTHON ?= python3
+TORCH ?=
+export PYTHON TORCH
+
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+INSTALLED_DEV := $(VENV)/.installed-dev
+
+.PHONY: run test check up down clean install always
+
+run: up
+	$(BIN)/loopline samples
+	$(BIN)/loopline run
+
+test: $(INSTALLED_DEV)
+	$(BIN)/pytest
+
+check: $(INSTALLED_DEV)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+up: $(INSTALLED)
+	$(BIN)/loopline up
+
+down:
+	test ! -x $(BIN)/loopline || $(BIN)/loopline down
+
+clean: down
+	rm -rf .loopline .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -not -path "./$(VENV)/*" -prune -exec rm -rf {} +
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt $(if $(TORCH),always)
+	.ci/install $(VENV)
+	touch $@
+
+$(INSTALLED_DEV): $(INSTALLED)
+	.ci/install $(VENV) --group dev
+	touch $@

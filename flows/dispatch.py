@@ -1,0 +1,36 @@
+"""Where a flow runs: in this process, or as a deployment on the pool that has what it needs."""
+
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar, get_type_hints
+
+from prefect import Flow
+from prefect.deployments import run_deployment
+from pydantic import TypeAdapter
+
+from loopline.errors import ConfigError
+from loopline.settings import Settings
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def on(machine: str, flow: Flow[P, R]) -> Callable[P, R]:
+    """Return the flow to call in this process, or a call of its deployment where the settings name one.
+
+    Both return the flow's own type, and raise what the flow raised.
+    """
+    deployments = {"gpu": Settings().prefect.gpu_deployment}
+    if machine not in deployments:
+        raise ConfigError(f"no kind of machine is called {machine!r}; choose from: {', '.join(deployments)}")
+    name = deployments[machine]
+    return flow if name is None else _deployed(name, flow)
+
+
+def _deployed(name: str, flow: Flow[P, R]) -> Callable[P, R]:
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        parameters: dict[str, Any] = flow.serialize_parameters(dict(kwargs))
+        run: Any = run_deployment(name, parameters=parameters, as_subflow=True)
+        found: R = TypeAdapter(get_type_hints(flow.fn)["return"]).validate_python(run.state.result())
+        return found
+
+    return call

@@ -1,0 +1,221 @@
+"""The command `loopline`. What a command needs is imported inside it, so that help and mistakes answer at once."""
+
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from typer.core import TyperGroup
+
+from loopline.errors import ConfigError, LooplineError
+
+if TYPE_CHECKING:
+    from loopline.local import ServiceStatus
+    from loopline.settings import Settings
+
+FAILED, MISTAKEN = 1, 2  # exit codes: it did not work; what was asked for is wrong
+LOG_LINES = 100
+
+shown = Console(highlight=False)
+
+
+class Commands(TyperGroup):
+    """Commands that end with one sentence on stderr, not a traceback, when what went wrong was foreseen."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the chosen command."""
+        try:
+            return super().invoke(ctx)
+        except LooplineError as error:
+            typer.echo(f"loopline: {error}", err=True)
+            raise typer.Exit(MISTAKEN if isinstance(error, ConfigError) else FAILED) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+    help="Raw images in, a checked and announced model out, and round again.",
+)
+
+
+@app.command()
+def up() -> None:
+    """Start the object store and the Prefect server on this machine, and say where they listen."""
+    from loopline import local
+
+    settings = _settings()
+    with Console(stderr=True).status("starting the services; Prefect takes some 10 seconds"):
+        services = local.up(settings)
+    for service in services:
+        shown.print(f"{service.name:<9}{service.state:<10}{service.address}")
+
+
+@app.command()
+def down() -> None:
+    """End every process that `loopline up` started."""
+    from loopline import local
+
+    count = local.down(_settings())
+    shown.print(f"ended {count} processes" if count else "nothing was running")
+
+
+@app.command()
+def status() -> None:
+    """Show which services run, and where they listen."""
+    from loopline import local
+
+    table = Table("service", "state", "address", "pid", "uptime", box=None, pad_edge=False)
+    for service in local.status(_settings()):
+        table.add_row(service.name, service.state, service.address, str(service.pid or ""), _uptime(service))
+    shown.print(table)
+
+
+@app.command()
+def logs(
+    service: Annotated[str | None, typer.Argument(help="store, prefect or supervisor; unset: all.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is written from now on.")] = False,
+) -> None:
+    """Show the last lines that the services wrote."""
+    from loopline import local
+
+    files = local.log_files(_settings(), service)
+    with suppress(KeyboardInterrupt):
+        subprocess.run(["tail", *(["-F"] if follow else []), "-n", str(LOG_LINES), *files])
+
+
+def _settings() -> "Settings":
+    from pydantic import ValidationError
+
+    from loopline.settings import Settings
+
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = error.errors(include_input=False)[0]
+        name = "LOOPLINE_" + "__".join(str(part) for part in wrong["loc"]).upper()
+        raise ConfigError(f"{name}: {wrong['msg']}; change it in the environment or in .env") from None
+
+
+def _uptime(service: "ServiceStatus") -> str:
+    from datetime import timedelta
+
+    return "" if service.uptime_seconds is None else str(timedelta(seconds=service.uptime_seconds))
+
+
+Problem = Annotated[str, typer.Option("--problem", help="What is learnt.")]
+
+
+@app.command()
+def samples() -> None:
+    """Draw 2,100 lines of handwritten digits and put them into the store's inbox."""
+    from loopline import commands
+
+    prefix, count = commands.write_samples(_settings())
+    shown.print(f"{prefix}: {count} files uploaded" if count else f"{prefix}: nothing new")
+
+
+@app.command()
+def run(
+    source: Annotated[str, typer.Option(help="A folder of images, or a prefix in the store.")] = "inbox/samples",
+    labels: Annotated[str, typer.Option(help="JSON file beside the images: file name to text.")] = "labels.json",
+    problem: Problem = "handwriting",
+    set_: Annotated[list[str] | None, typer.Option("--set", help="A recipe value, such as learning_rate=0.001.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Short for --set epochs=N.")] = None,
+    seed: Annotated[int, typer.Option(help="Same order, same seed, same model.")] = 1,
+    minutes: Annotated[float | None, typer.Option(help="Stop learning after this time, keep the best so far.")] = None,
+    requirements: Annotated[Path | None, typer.Option(help="YAML file; default: the problem's own.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON document.")] = False,
+) -> None:
+    """Build a model: images in; a checked, packaged and announced model out, or the reasons why not (exit code 3)."""
+    from loopline import commands
+
+    settings = _settings()
+    values = [*(set_ or ()), *([f"epochs={epochs}"] if epochs is not None else ())]
+    order = commands.make_order(
+        problem=problem,
+        source=commands.source_prefix(settings, source),
+        labels=labels,
+        values=values,
+        seed=seed,
+        minutes=minutes,
+        requirements=requirements,
+    )
+    code, judged = commands.run(settings, order)
+    if judged and as_json:
+        typer.echo(commands.outcome_json(judged))
+    elif judged:
+        commands.show_outcome(shown, judged, settings=settings)
+    raise typer.Exit(code)
+
+
+@app.command()
+def predict(
+    images: Annotated[list[Path], typer.Argument(help="Pictures of one line each.")],
+    problem: Problem = "handwriting",
+    model: Annotated[str | None, typer.Option(help="A version; default: the champion.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Read pictures with a model from the registry."""
+    import json
+
+    from loopline import commands
+
+    found = commands.predict(commands.open_model(_settings(), problem=problem, version=model), images)
+    for line in found:
+        text = line.get("error") or f"{line['confidence']:.2f}  {line['text']}"
+        typer.echo(json.dumps(line, ensure_ascii=False) if as_json else f"{line['image']}  {text}")
+    if any("error" in line for line in found):
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def models(problem: Problem = "handwriting") -> None:
+    """Show every model version: stage, metrics, verdict."""
+    from loopline import commands
+
+    shown.print(commands.models_table(_settings(), problem=problem))
+
+
+dataset = typer.Typer(help="Show every dataset version, or bring one back.", invoke_without_command=True)
+app.add_typer(dataset, name="dataset")
+
+
+@dataset.callback()
+def datasets(context: typer.Context, problem: Problem = "handwriting") -> None:
+    """Show every dataset version, or bring one back."""
+    from loopline import commands
+
+    context.obj = problem
+    if context.invoked_subcommand is None:
+        shown.print(commands.datasets_table(_settings(), problem=problem))
+
+
+@dataset.command("get")
+def dataset_get(
+    context: typer.Context,
+    version: Annotated[str, typer.Argument(help="Such as v1.")],
+    folder: Annotated[Path, typer.Argument(help="Where to put it: an empty or new folder.")],
+) -> None:
+    """Bring a dataset version back, bit for bit: its manifest and shards."""
+    from loopline import commands
+
+    found = commands.registry(_settings()).restore_dataset(context.obj, version, target=folder)
+    shown.print(f"{found.name} ({found.digest[:12]}) is in {folder}", soft_wrap=True)
+
+
+@app.command("open")
+def open_(problem: Problem = "handwriting") -> None:
+    """Say where to look: Prefect's UI, the newest report, the training curves."""
+    from loopline import commands
+
+    settings = _settings()
+    shown.print(f"Prefect  {settings.resolved_prefect().api_url.removesuffix('/api')}", soft_wrap=True)
+    for found in commands.registry(settings).models(problem)[-1:]:
+        address = commands.report_address(settings, found.judged)
+        shown.print(f"report   {address}  ({found.judged.problem} {found.judged.version})", soft_wrap=True)
+    shown.print(f"curves   tensorboard --logdir {settings.folder / 'runs'}", soft_wrap=True)

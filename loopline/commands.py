@@ -1,0 +1,175 @@
+"""What the commands of models and data do: `loopline run`, `samples`, `predict`, `models`, `dataset` and `open`."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from loopline.clients.store import Store
+from loopline.contracts import FitPlan, HeldBack, ModelReady, Order, Requirements, Scalar
+from loopline.errors import ConfigError, DataError
+from loopline.intake import mirror_folder
+from loopline.local import prefect_environment
+from loopline.registry import Registry
+from loopline.serving import Predictor
+from loopline.settings import LAPTOP, Settings
+
+SAMPLES = "inbox/samples"
+READY, HELD_BACK = 0, 3  # exit codes of flows.run that come with an outcome
+
+
+def store(settings: Settings) -> Store:
+    """Return the object store that the settings describe."""
+    return Store(settings.resolved_store())
+
+
+def registry(settings: Settings) -> Registry:
+    """Return the registry that the settings describe."""
+    return Registry(settings.resolved_registry(), settings.resolved_store(), home=settings.folder)
+
+
+def write_samples(settings: Settings) -> tuple[str, int]:
+    """Draw the sample lines and bring them into the store's inbox; return the prefix and how many files were new."""
+    from loopline.problems.handwriting import samples
+
+    folder = settings.folder / "samples"
+    if not (folder / "splits.json").exists():
+        samples.write_samples(folder)
+    return SAMPLES, mirror_folder(store(settings), folder, SAMPLES)
+
+
+def source_prefix(settings: Settings, source: str) -> str:
+    """Bring a user's folder into the inbox; a prefix of the store is returned as it is."""
+    folder = Path(source).expanduser()
+    if not folder.is_dir():
+        return source
+    prefix = f"inbox/{folder.resolve().name}"
+    mirror_folder(store(settings), folder, prefix)
+    return prefix
+
+
+def make_order(
+    *, problem: str, source: str, labels: str, values: Sequence[str], seed: int, minutes: float | None, requirements: Path | None
+) -> Order:
+    """Return the order that the options ask for; ConfigError for one that doesn't hold."""
+    plan = FitPlan(recipe=dict(_value(text) for text in values), seed=seed, minutes=minutes)
+    bounds = read_requirements(requirements) if requirements else None
+    return Order(problem=problem, source=source, labels=labels, plan=plan, requirements=bounds)
+
+
+def read_requirements(path: Path) -> Requirements:
+    """Read a requirements.yaml; ConfigError names the file and what is wrong in it."""
+    try:
+        return Requirements.model_validate(yaml.safe_load(path.read_text()))
+    except (OSError, yaml.YAMLError, ValidationError) as error:
+        raise ConfigError(f"{path} can't be used as requirements: {' '.join(str(error).split())}") from None
+
+
+def _value(text: str) -> tuple[str, Scalar]:
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise ConfigError(f"{text!r} sets nothing; write a recipe value as name=value, such as epochs=20")
+    parsed = yaml.safe_load(value)
+    if not isinstance(parsed, bool | int | float | str):
+        raise ConfigError(f"{name}={value} is no number, word or truth value")
+    return name, parsed
+
+
+def run(settings: Settings, order: Order) -> tuple[int, ModelReady | HeldBack | None]:
+    """Run build_model in a process of its own; return its exit code and, if it came to one, its outcome."""
+    import os
+
+    with TemporaryDirectory() as folder:
+        outcome = Path(folder) / "outcome.json"
+        command = [sys.executable, "-m", "flows.run", str(outcome)]
+        environment = os.environ | prefect_environment(settings)
+        done = subprocess.run(command, input=order.model_dump_json(), text=True, env=environment)
+        if done.returncode not in (READY, HELD_BACK):
+            return done.returncode, None
+        kind = ModelReady if done.returncode == READY else HeldBack
+        return done.returncode, kind.model_validate_json(outcome.read_text())
+
+
+def open_model(settings: Settings, *, problem: str, version: str | None) -> Predictor:
+    """Fetch a version's package, the champion's if none is named, and make it read."""
+    models = registry(settings).models(problem)
+    wanted = [m for m in models if (m.judged.version == version if version else "champion" in m.stages)]
+    if not wanted:
+        known = ", ".join(model.judged.version for model in models) or "none yet; `loopline run` makes one"
+        raise ConfigError(f"{problem} has no {version or 'champion'}; versions: {known}")
+    return Predictor.open(store(settings).read_artifact(wanted[0].judged.packaged.archive))
+
+
+def predict(predictor: Predictor, images: Sequence[Path]) -> list[dict[str, Any]]:
+    """Read image files, each on its own, so that one that can't be read doesn't keep the others from an answer."""
+    return [_prediction(predictor, image) for image in images]
+
+
+def _prediction(predictor: Predictor, image: Path) -> dict[str, Any]:
+    try:
+        (answer,) = predictor.read_images([image.read_bytes()])
+    except (DataError, OSError) as error:
+        return {"image": str(image), "error": str(error)}
+    return {"image": str(image), "text": answer.text, "confidence": round(answer.confidence, 4)}
+
+
+def models_table(settings: Settings, *, problem: str) -> Table:
+    """Return every model version with its stage, metrics and verdict."""
+    table = Table("version", "stage", "dataset", "verdict", box=None, pad_edge=False)
+    for model in registry(settings).models(problem):
+        report = model.judged.packaged.report
+        if len(table.columns) == 4:
+            for name in report.metrics:
+                table.add_column(name)
+        figures = [f"{value:.4f}" for value in report.metrics.values()]
+        reasons = "passed" if model.judged.verdict.passed else "; ".join(model.judged.verdict.reasons)
+        dataset = report.model.dataset.name.rsplit("/", 1)[-1]
+        table.add_row(model.judged.version, " ".join(model.stages), dataset, reasons, *figures)
+    return table
+
+
+def datasets_table(settings: Settings, *, problem: str) -> Table:
+    """Return every dataset version with its sizes."""
+    table = Table("version", "train", "val", "test", "characters", "shards", "digest", box=None, pad_edge=False)
+    for version in registry(settings).datasets(problem):
+        sizes = [str(version.split_sizes[name]) for name in ("train", "val", "test")]
+        facts = [str(len(version.vocabulary)), str(len(version.shards)), version.digest[:12]]
+        table.add_row(version.name.rsplit("/", 1)[-1], *sizes, *facts)
+    return table
+
+
+def show_outcome(console: Console, judged: ModelReady | HeldBack, *, settings: Settings) -> None:
+    """Print what came of a run: figures, verdict, and where to look."""
+    report = judged.packaged.report
+    table = Table("metric", "value", "95 % interval", "baseline", box=None, pad_edge=False)
+    for name, value in report.metrics.items():
+        low, high = report.interval_95[name]
+        table.add_row(name, f"{value:.4f}", f"{low:.4f} to {high:.4f}", f"{report.baseline_metrics[name]:.4f}")
+    console.print(table)
+    verdict = Table("requirement", "bound", "measured", "met", box=None, pad_edge=False)
+    for finding in judged.verdict.findings:
+        verdict.add_row(finding.requirement, finding.bound, f"{finding.measured:.4g}", "yes" if finding.met else "NO")
+    console.print(verdict)
+    console.print(f"{judged.problem} {judged.version} is {judged.outcome}; Bento {judged.packaged.bento_tag}")
+    console.print(f"report: {report_address(settings, judged)}", soft_wrap=True)
+
+
+def report_address(settings: Settings, judged: ModelReady | HeldBack) -> str:
+    """Return where a browser finds the report: on the laptop the file itself, which needs no key."""
+    key, places = judged.packaged.report.page.uri, settings.store
+    if places.endpoint == LAPTOP:
+        return (settings.folder / "store" / places.bucket / places.prefix / key).as_uri()
+    return store(settings).url(key)
+
+
+def outcome_json(judged: ModelReady | HeldBack) -> str:
+    """Return the outcome, for machines."""
+    return json.dumps(judged.model_dump(mode="json"), ensure_ascii=False)

@@ -1,0 +1,42 @@
+"""Judge a trained model on unseen lines."""
+
+from prefect.artifacts import create_link_artifact, create_markdown_artifact
+
+from loopline.contracts import Baseline, EvaluationReport, Opponent, TrainedModel
+from loopline.evaluation import evaluate_model, summary
+from loopline.problems import load_problem
+from tasks.caching import step
+from tasks.places import cache, registry, store, workspace
+
+
+@step()
+def opponent(model: TrainedModel) -> Opponent | None:
+    """Name the champion that this model has to measure up to: for one that is in the registry, the one it met then."""
+    places, problem = registry(), model.dataset.problem
+    for report in (found.judged.packaged.report for found in places.models(problem)):
+        if report.model.digest == model.digest:
+            return report.champion
+    champion = places.champion(problem)
+    return champion and Opponent(version=champion.judged.version, archive=champion.judged.packaged.archive)
+
+
+@step(
+    sources=(
+        "loopline/evaluation.py",
+        "loopline/judging.py",
+        "loopline/serving.py",
+        "loopline/dataset.py",
+        "loopline/report.py",
+        "loopline/curves.py",
+    )
+)
+def evaluate(model: TrainedModel, floor: Baseline, champion: Opponent | None) -> EvaluationReport:
+    """Read the test split with the trained weights, beside the baseline and the champion; write the report page."""
+    problem = load_problem(model.dataset.problem)
+    with workspace() as folder:
+        report = evaluate_model(
+            store(), problem, model=model, floor=floor, opponent=champion, folder=folder, cache=cache()
+        )
+    create_markdown_artifact(summary(report), key="evaluation", description=f"{report.sample_count} unseen lines")
+    create_link_artifact(store().url(report.page.uri), link_text="Report page", key="report")
+    return report

@@ -1,0 +1,19 @@
+"""Decide whether a package may serve."""
+
+from prefect.artifacts import create_markdown_artifact
+from prefect.logging import get_run_logger
+
+from loopline.contracts import PackagedModel, Requirements, Verdict
+from loopline.judging import judge, verdict_table
+from loopline.problems import load_problem
+from tasks.caching import step
+
+
+@step(sources=("loopline/judging.py",))
+def gate(packaged: PackagedModel, requirements: Requirements) -> Verdict:
+    """Hold the requirements, and the champion, against what was measured."""
+    problem = load_problem(packaged.report.model.dataset.problem)
+    verdict = judge(packaged, requirements, higher_is_better=problem.higher_is_better)
+    create_markdown_artifact(verdict_table(verdict), key="verdict", description="Requirements against measurements")
+    get_run_logger().info("gate: %s", "passed" if verdict.passed else "held back: " + "; ".join(verdict.reasons))
+    return verdict

@@ -1,0 +1,16 @@
+"""Freeze labelled images as a dataset version."""
+
+from loopline.contracts import DatasetVersion, LabeledDataset, SplitPlan
+from loopline.dataset import freeze
+from loopline.problems import load_problem
+from tasks.caching import step
+from tasks.places import registry, store, workspace
+
+
+@step(sources=("loopline/dataset.py", "loopline/images.py"))
+def version(labeled: LabeledDataset, split: SplitPlan) -> DatasetVersion:
+    """Decide which lines are used and on which side, write shards, commit and tag."""
+    with workspace() as folder:
+        return freeze(
+            store(), registry(), problem=load_problem(labeled.problem), labeled=labeled, split=split, folder=folder
+        )
