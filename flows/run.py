@@ -20,8 +20,9 @@ READY, FAILED, MISTAKEN, HELD_BACK = 0, 1, 2, 3  # exit codes
 
 def main() -> int:
     """Run the order; return the exit code."""
-    for handler in logging.getLogger("prefect").handlers:
-        handler.addFilter(_without_foreseen_traceback)
+    for name in ("prefect", "prefect.flow_runs", "prefect.task_runs"):
+        for handler in logging.getLogger(name).handlers:
+            handler.addFilter(_without_foreseen_traceback)
     try:
         order = Order.model_validate_json(sys.stdin.read())
         StoreResults().save("loopline", overwrite=True)

@@ -122,8 +122,6 @@ def _read_new(store: Store, ledger: Ledger, *, prefix: str, index: str) -> int:
                 ledger.remember([finding])
                 new_count += 1
         _write_index(store, ledger, index)
-    if ledger.knows_more():
-        _write_index(store, ledger, index)
     return new_count
 
 

@@ -134,11 +134,6 @@ class Ledger:
             last = rows[-1][0]
             yield [StoredObject(*row) for row in rows]
 
-    def knows_more(self) -> bool:
-        """Tell whether something is known of keys that are no longer listed."""
-        query = "SELECT EXISTS (SELECT 1 FROM known WHERE key NOT IN (SELECT key FROM listed))"
-        return bool(self._db.execute(query).fetchone()[0])
-
     def rows(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         """Yield what is known of the listed keys, in the order of their bytes, in batches of ROWS rows."""
         names = ", ".join(schema.names)

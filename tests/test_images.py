@@ -197,7 +197,7 @@ def test_phone_photo_with_a_second_picture_inside_is_its_first() -> None:
 def test_damaged_metadata_makes_no_noise() -> None:
     whole = encoded(noise(), "TIFF")
     script = "import sys; from loopline.images import decode; decode(sys.stdin.buffer.read())"
-    ended = subprocess.run([sys.executable, "-c", script], input=whole[: len(whole) - 20], capture_output=True)
+    ended = subprocess.run([sys.executable, "-c", script], input=whole[:60], capture_output=True)
     assert b"DataError" in ended.stderr
     assert b"Warning" not in ended.stderr
 

@@ -171,7 +171,7 @@ def test_sidecars_hidden_files_and_neighbours_are_no_images(store: Store) -> Non
 
 
 def test_killed_run_is_made_good_by_the_next(store: Store, settings: StoreSettings) -> None:
-    contents = {f"{number % 10}/{number}.png": picture(number) for number in range(400)} | {"bad.png": b"oops"}
+    contents = {f"{number % 10}/{number}.png": picture(number) for number in range(250)} | {"bad.png": b"oops"}
     fill(store, contents)
     script = (
         "import sys; from loopline.clients.store import Store; from loopline.intake import take_images;"
@@ -183,13 +183,13 @@ def test_killed_run_is_made_good_by_the_next(store: Store, settings: StoreSettin
     assert run.stdin
     run.stdin.write(json.dumps(settings.model_dump() | secret).encode())
     run.stdin.close()
-    while len(keys_below(store, "blobs")) < 20 and run.poll() is None:
+    while len(keys_below(store, "blobs")) < 10 and run.poll() is None:
         time.sleep(0.02)
     run.kill()
     assert run.wait() == -9
     assert not keys_below(store, "manifests")
     raw = take(store)
-    assert (raw.image_count, raw.quarantined_count) == (400, 1)
+    assert (raw.image_count, raw.quarantined_count) == (250, 1)
     assert keys_below(store, "blobs") == {digest(data) for data in contents.values()} - {digest(b"oops")}
     untouched = opened(settings.model_copy(update={"prefix": "untouched"}))
     fill(untouched, contents)
