@@ -20,13 +20,13 @@ from tasks.version import version
 @flow(persist_result=True, result_storage=RESULTS, result_serializer="json")
 def build_model(order: Order) -> ModelReady | HeldBack:
     """Images in, a model ready to serve out; or the reasons why the gate holds it back."""
-    order = accept(order)
+    requirements = accept(order)
     raw = ingest(order.problem, order.source)
     labeled = label_sync(raw, order.labels)
     dataset = version(labeled, order.split)
     report = on("gpu", fit_model)(dataset=dataset, plan=order.plan)
     packaged = package_model(report)
-    verdict = gate(packaged, order.requirements)
+    verdict = gate(packaged, requirements)
     return announce(packaged, verdict)
 
 

@@ -124,7 +124,9 @@ def run(
     source: Annotated[str, typer.Option(help="A folder of images, or a prefix in the store.")] = "inbox/samples",
     labels: Annotated[str, typer.Option(help="JSON file beside the images: file name to text.")] = "labels.json",
     problem: Problem = "handwriting",
-    set_: Annotated[list[str] | None, typer.Option("--set", help="A recipe value, such as learning_rate=0.001.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="A recipe value, such as learning_rate=0.001.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Short for --set epochs=N.")] = None,
     seed: Annotated[int, typer.Option(help="Same order, same seed, same model.")] = 1,
     minutes: Annotated[float | None, typer.Option(help="Stop learning after this time, keep the best so far.")] = None,

@@ -57,7 +57,14 @@ def source_prefix(settings: Settings, source: str) -> str:
 
 
 def make_order(
-    *, problem: str, source: str, labels: str, values: Sequence[str], seed: int, minutes: float | None, requirements: Path | None
+    *,
+    problem: str,
+    source: str,
+    labels: str,
+    values: Sequence[str],
+    seed: int,
+    minutes: float | None,
+    requirements: Path | None,
 ) -> Order:
     """Return the order that the options ask for; ConfigError for one that doesn't hold."""
     plan = FitPlan(recipe=dict(_value(text) for text in values), seed=seed, minutes=minutes)

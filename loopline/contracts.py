@@ -227,7 +227,9 @@ class SplitPlan(Contract):
         "loopline", title="Key", description="Secret of the keyed hash that assigns groups. Another key, other splits."
     )
     own: bool = Field(
-        True, title="Use the source's own splits", description="Follow splits.json beside the images where there is one."
+        True,
+        title="Use the source's own splits",
+        description="Follow splits.json beside the images where there is one.",
     )
 
 
@@ -240,7 +242,10 @@ class FitPlan(Contract):
         description='What differs from the problem\'s default recipe, such as {"epochs": 20, "learning_rate": 0.002}.',
     )
     minutes: float | None = Field(
-        None, gt=0, title="Minutes", description="Stop learning after this time and keep the best so far; empty: no limit."
+        None,
+        gt=0,
+        title="Minutes",
+        description="Stop learning after this time and keep the best so far; empty: no limit.",
     )
     seed: int = Field(1, ge=0, title="Seed", description="Same order, same seed, same model (on a CPU, bit for bit).")
 
@@ -261,12 +266,8 @@ class Order(Contract):
     """What a user asks of build_model."""
 
     problem: str = Field("handwriting", title="Problem", description="What is learnt: a folder of loopline/problems.")
-    source: str = Field(
-        title="Images", description="Prefix in the store where the images are, such as inbox/samples."
-    )
-    labels: str = Field(
-        "labels.json", title="Labels", description="JSON file beside the images: file name to text."
-    )
+    source: str = Field(title="Images", description="Prefix in the store where the images are, such as inbox/samples.")
+    labels: str = Field("labels.json", title="Labels", description="JSON file beside the images: file name to text.")
     split: SplitPlan = Field(default_factory=SplitPlan, title="Split", description="How lines are divided.")
     plan: FitPlan = Field(default_factory=FitPlan, title="Learning", description="How much to learn.")
     requirements: Requirements | None = Field(

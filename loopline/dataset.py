@@ -35,7 +35,9 @@ SHARD_SCHEMA = pa.schema(
     [("image_sha256", pa.string()), ("width_px", pa.int32()), ("height_px", pa.int32()), ("png", pa.binary())]
 )
 SHARD_LINES = 2000  # some 40 MB: one request moves much, one changed line rewrites none
-NEAR_BITS = 24  # of 256 bits of perceptual hash that a re-encoded picture may differ in; unrelated lines differ in about 128
+NEAR_BITS = (
+    24  # of 256 bits of perceptual hash that a re-encoded picture may differ in; unrelated lines differ in about 128
+)
 DECODERS = 4
 
 
@@ -57,10 +59,12 @@ def freeze(
             "add labelled lines, or change the shares or splits.json"
         )
     kept, places = _shards_so_far(store, registry, problem=problem.name)
-    new = _write_shards(store, sorted({row["image_sha256"] for row in used} - set(places)), problem=problem, folder=folder)
-    for path in new.values():
-        shard = pq.read_table(path, columns=["image_sha256"])["image_sha256"].to_pylist()
-        places |= {sha256: (artifact(path).sha256, number) for number, sha256 in enumerate(shard)}
+    new = _write_shards(
+        store, sorted({row["image_sha256"] for row in used} - set(places)), problem=problem, folder=folder
+    )
+    for name, path in new.items():
+        images = pq.read_table(path, columns=["image_sha256"])["image_sha256"].to_pylist()
+        places |= {sha256: (name, number) for number, sha256 in enumerate(images)}
     for row in used:
         row["shard"], row["position"] = places[row["image_sha256"]]
     manifest = write_parquet(pa.Table.from_pylist(rows, schema=SCHEMA), folder / "manifest.parquet")
@@ -134,7 +138,9 @@ def _reject_near_duplicates(rows: list[Row]) -> None:
                 break
 
 
-def _shards_so_far(store: Store, registry: Registry, *, problem: str) -> tuple[dict[str, Any], dict[str, tuple[str, int]]]:
+def _shards_so_far(
+    store: Store, registry: Registry, *, problem: str
+) -> tuple[dict[str, Any], dict[str, tuple[str, int]]]:
     versions = registry.datasets(problem)
     if not versions:
         return {}, {}
@@ -151,7 +157,9 @@ def _write_shards(store: Store, images: Sequence[str], *, problem: Problem, fold
     for number, row in enumerate(rows, start=1):
         table_rows.append(row)
         if len(table_rows) == SHARD_LINES or number == len(images):
-            path = write_parquet(pa.Table.from_pylist(table_rows, schema=SHARD_SCHEMA), folder / f"shard-{number}.parquet")
+            path = write_parquet(
+                pa.Table.from_pylist(table_rows, schema=SHARD_SCHEMA), folder / f"shard-{number}.parquet"
+            )
             written[artifact(path).sha256] = path
             table_rows = []
     return written
@@ -162,7 +170,12 @@ def _preprocessed(store: Store, images: Sequence[str], problem: Problem) -> Iter
         pixels = problem.preprocess(decode(store.read(f"blobs/{sha256}")))
         png = io.BytesIO()
         Image.fromarray(pixels).save(png, "PNG")
-        return {"image_sha256": sha256, "width_px": pixels.shape[1], "height_px": pixels.shape[0], "png": png.getvalue()}
+        return {
+            "image_sha256": sha256,
+            "width_px": pixels.shape[1],
+            "height_px": pixels.shape[0],
+            "png": png.getvalue(),
+        }
 
     with ThreadPoolExecutor(DECODERS) as pool:
         yield from pool.map(preprocess, images)
@@ -179,9 +192,9 @@ class Lines:
 def load_lines(store: Store, dataset: DatasetVersion, *, cache: Path) -> Lines:
     """Fetch the manifest and shards that are not on this machine yet, and return the samples of each split."""
     shards = {}
-    for artifact in track(dataset.shards, "fetch shards"):
-        path = cache / f"{artifact.sha256}.parquet"
-        shards[artifact.sha256] = pq.read_table(path if path.exists() else store.fetch(artifact, path))
+    for shard in track(dataset.shards, "fetch shards"):
+        path = cache / f"{shard.sha256}.parquet"
+        shards[shard.sha256] = pq.read_table(path if path.exists() else store.fetch(shard, path))
     rows = read_manifest(store, dataset.manifest).to_pylist()
     splits: dict[str, list[Sample]] = {name: [] for name in SPLITS}
     for row in rows:
@@ -213,7 +226,13 @@ def _kind(reason: str) -> str:
 
 
 def _counts(rows: Sequence[Row]) -> str:
-    return ", ".join(f"{count} {reason}" for reason, count in Counter(_kind(r["rejected"]) for r in rows if r["rejected"]).most_common()) or "none"
+    return (
+        ", ".join(
+            f"{count} {reason}"
+            for reason, count in Counter(_kind(r["rejected"]) for r in rows if r["rejected"]).most_common()
+        )
+        or "none"
+    )
 
 
 def _log_counts(rows: Sequence[Row], sizes: Counter[str]) -> None:

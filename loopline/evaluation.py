@@ -17,7 +17,6 @@ from loopline.clients.store import Store
 from loopline.contracts import Baseline, EvaluationReport, Metrics, Opponent, Slice, TrainedModel
 from loopline.dataset import load_lines
 from loopline.judging import Interval, Tally, interval_95, paired_interval_95, totals
-from loopline.learning import load_system
 from loopline.manifest import write_manifest
 from loopline.problems import Answer, Problem, Sample
 from loopline.report import Findings, LineResult, render
@@ -109,6 +108,8 @@ def evaluate_model(
 
 def fetch_system(store: Store, problem: Problem, *, model: TrainedModel, folder: Path) -> Any:
     """Fetch a trained model's weights into a folder and return the system on the CPU, ready to read."""
+    from loopline.learning import load_system
+
     weights = store.fetch(model.checkpoint, folder / "weights.safetensors")
     recipe = problem.make_recipe(model.recipe)
     return load_system(problem, recipe, vocabulary=model.dataset.vocabulary, weights=weights)
@@ -137,7 +138,7 @@ def count(problem: Problem, samples: Sequence[Sample], *, answers: Sequence[Answ
 
 
 def slices(judgement: Judgement) -> tuple[Slice, ...]:
-    """Judge parts of the split apart: thirds by length, sources, groups; parts of fewer than five lines are left out."""
+    """Judge parts of the split apart: thirds by length, sources, groups; of at least five lines."""
     lengths = [len(sample.label) for sample in judgement.samples]
     bounds = np.quantile(lengths, np.linspace(0, 1, LENGTH_SLICES + 1)[1:-1])
     parts: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
@@ -169,7 +170,11 @@ def lines_table(judgement: Judgement) -> pa.Table:
     rows = []
     for number in judgement.order():
         sample, answer = judgement.samples[number], judgement.answers[number]
-        counts = {f"{name}_{part}": judgement.tallies[number][name][at] for name in judgement.tallies[number] for at, part in enumerate(("errors", "of"))}
+        counts = {
+            f"{name}_{part}": judgement.tallies[number][name][at]
+            for name in judgement.tallies[number]
+            for at, part in enumerate(("errors", "of"))
+        }
         facts = {"image_sha256": sample.image_sha256, "key": sample.key, "group": sample.group, "source": sample.source}
         rows.append(facts | {"truth": sample.label, "text": answer.text, "confidence": answer.confidence} | counts)
     return pa.Table.from_pylist(rows)
@@ -206,7 +211,9 @@ def page(
         slices=slices(judgement),
         val_metrics=model.val_metrics,
     )
-    return render(findings, curve=curve, lines=[_line(judgement, number) for number in judgement.order()], rejected=rejected)
+    return render(
+        findings, curve=curve, lines=[_line(judgement, number) for number in judgement.order()], rejected=rejected
+    )
 
 
 def _line(judgement: Judgement, number: int) -> LineResult:

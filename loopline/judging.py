@@ -27,7 +27,7 @@ def totals(tallies: Sequence[Tally]) -> Metrics:
 
 
 def interval_95(tallies: Sequence[Tally], groups: Sequence[str]) -> dict[str, Interval]:
-    """Return percentile bootstrap intervals (Efron 1979), drawing whole groups: lines of one writer are not independent."""
+    """Return percentile bootstrap intervals (Efron 1979) over whole groups: a writer's lines are not independent."""
     weights = _draws(units := _units(groups))
     return {name: _percentiles(_ratio(weights, _sums(tallies, name, units))) for name in tallies[0]}
 
@@ -86,7 +86,9 @@ def check_bounds(requirements: Requirements, *, metrics: Collection[str]) -> Non
 
 def verdict_table(verdict: Verdict) -> str:
     """Return the verdict as a Markdown table."""
-    rows = [f"| {f.requirement} | {f.bound} | {f.measured:.4g} | {'yes' if f.met else '**no**'} |" for f in verdict.findings]
+    rows = [
+        f"| {f.requirement} | {f.bound} | {f.measured:.4g} | {'yes' if f.met else '**no**'} |" for f in verdict.findings
+    ]
     return "\n".join(["| requirement | bound | measured | met |", "| --- | --- | --- | --- |", *rows])
 
 

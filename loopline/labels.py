@@ -53,13 +53,23 @@ def take_labels(store: Store, raw: RawDataset, *, labels: str, normalise: Callab
     by_key = {image["key"]: image for image in images}
     facts = _by_key(sidecars.lines("lines.jsonl"), find)
     splits = _splits(sidecars, find)
-    rows = [_row(name, text, image=by_key.get(find(name) or ""), facts=facts, splits=splits) for name, text in texts.items()]
+    rows = [
+        _row(name, text, image=by_key.get(find(name) or ""), facts=facts, splits=splits) for name, text in texts.items()
+    ]
     rows = _settle_duplicates(rows, normalise)
     usable = [row for row in rows if not row["rejected"]]
     if not usable:
-        raise DataError(f"none of the {len(rows)} labels in {sidecars.place(labels)} belongs to a usable image: {_reasons(rows)}")
+        raise DataError(
+            f"none of the {len(rows)} labels in {sidecars.place(labels)} belongs to a usable image: {_reasons(rows)}"
+        )
     unlabelled = len(by_key) - sum(row["image_sha256"] is not None for row in rows) - raw.quarantined_count
-    log.info("label_sync: %d labels, %d rejected (%s), %d images without a label", len(usable), len(rows) - len(usable), _reasons(rows), max(unlabelled, 0))
+    log.info(
+        "label_sync: %d labels, %d rejected (%s), %d images without a label",
+        len(usable),
+        len(rows) - len(usable),
+        _reasons(rows),
+        max(unlabelled, 0),
+    )
     rows.sort(key=lambda row: (row["key"], row["label"] or ""))
     return LabeledDataset(
         problem=raw.problem,
@@ -86,7 +96,9 @@ class _Sidecars:
             return None
         found = self._parse(text, name)
         if not isinstance(found, dict):
-            raise DataError(f"{self.place(name)} holds a {type(found).__name__}; an object of file name to value is needed")
+            raise DataError(
+                f"{self.place(name)} holds a {type(found).__name__}; an object of file name to value is needed"
+            )
         return found
 
     def lines(self, name: str) -> list[dict[str, Any]]:
@@ -137,7 +149,9 @@ def _splits(sidecars: _Sidecars, find: Callable[[str], str | None]) -> dict[str,
     ]
     unknown = {str(split) for _, split in pairs} - set(SPLITS)
     if unknown:
-        raise DataError(f"{sidecars.place('splits.json')} names the split {min(unknown)!r}; use train, validation and test")
+        raise DataError(
+            f"{sidecars.place('splits.json')} names the split {min(unknown)!r}; use train, validation and test"
+        )
     return {key: SPLITS[split] for name, split in pairs if (key := find(name))}
 
 

@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,6 @@ from loopline.settings import TrainSettings
 
 log = logging.getLogger(__name__)
 
-CHECKPOINT, WEIGHTS = "last.ckpt", "best.safetensors"
-
 
 @dataclass(frozen=True)
 class Epoch:
@@ -37,9 +36,8 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Fit:
-    """The result of learning: the weights with the best validation metric lie in the run's folder."""
+    """The result of learning, beside the weights with the best validation metric."""
 
-    weights: Path
     val_metrics: Metrics
     epochs: int
     curve: tuple[Metrics, ...]
@@ -55,40 +53,44 @@ def fit(
     train: Sequence[Sample],
     val: Sequence[Sample],
     seed: int,
-    folder: Path,
+    checkpoint: Path,
+    weights: Path,
     machine: TrainSettings,
     minutes: float | None = None,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
 ) -> Fit:
     """Train until the recipe's last epoch, its patience or the minutes are used up.
 
-    If `folder` holds the checkpoint of an interrupted run, go on from it, to the same weights as an uninterrupted run
-    (on a CPU, bit for bit). `on_epoch` is called when the epoch's files are on disk. Raises DataError where there is
-    nothing to learn from.
+    The best weights so far are written to `weights`, all that going on needs to `checkpoint`. If that exists, go on from
+    it, to the same weights as an uninterrupted run (on a CPU, bit for bit). `on_epoch` is called when an epoch's files
+    are on disk. Raises DataError where there is nothing to learn from, ConfigError for training that diverges.
     """
     usable = [sample for sample in train if problem.usable(sample, recipe)]
     if not usable or not val:
-        raise DataError(f"{len(usable)} training and {len(val)} validation lines can be used; at least one of each is needed")
+        raise DataError(
+            f"{len(usable)} training and {len(val)} validation lines can be used; at least one of each is needed"
+        )
     if len(usable) < len(train):
-        log.warning("train: %d of %d lines are too narrow for this recipe and left out", len(train) - len(usable), len(train))
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
+        log.warning(
+            "train: %d of %d lines are too narrow for this recipe and left out", len(train) - len(usable), len(train)
+        )
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     if machine.threads:
         torch.set_num_threads(machine.threads)
     L.seed_everything(seed, workers=True, verbose=False)
     system = problem.system(recipe, vocabulary)
-    keeper = _Keeper(problem.monitor, seed=seed, folder=folder, on_epoch=on_epoch)
+    keeper = _Keeper(problem.monitor, seed=seed, checkpoint=checkpoint, weights=weights, on_epoch=on_epoch)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="lightning", category=Warning)
-        trainer = _trainer(recipe, keeper, folder=folder, machine=machine, minutes=minutes)
+        trainer = _trainer(recipe, keeper, folder=checkpoint.parent, machine=machine, minutes=minutes)
         trainer.fit(
             system,
             problem.loader(usable, recipe, seed=seed),
             problem.loader(val, recipe, seed=None),
-            ckpt_path=folder / CHECKPOINT if (folder / CHECKPOINT).exists() else None,
+            ckpt_path=checkpoint if checkpoint.exists() else None,
             weights_only=True,
         )
     return Fit(
-        weights=folder / WEIGHTS,
         val_metrics=min(keeper.curve, key=lambda metrics: metrics[problem.monitor]),
         epochs=len(keeper.curve),
         curve=tuple(keeper.curve),
@@ -104,7 +106,9 @@ def load_system(problem: Problem, recipe: Any, *, vocabulary: Sequence[str], wei
     return system.eval()
 
 
-def _trainer(recipe: Any, keeper: "_Keeper", *, folder: Path, machine: TrainSettings, minutes: float | None) -> L.Trainer:
+def _trainer(
+    recipe: Any, keeper: "_Keeper", *, folder: Path, machine: TrainSettings, minutes: float | None
+) -> L.Trainer:
     on_gpu = machine.accelerator != "cpu" and torch.cuda.is_available()
     precision: Any = ("bf16-mixed" if on_gpu else "32-true") if machine.precision == "auto" else machine.precision
     stop = EarlyStopping(keeper.monitor, patience=recipe.patience, check_finite=True)
@@ -112,7 +116,7 @@ def _trainer(recipe: Any, keeper: "_Keeper", *, folder: Path, machine: TrainSett
         accelerator=machine.accelerator,
         precision=precision,
         max_epochs=recipe.epochs,
-        max_time=None if minutes is None else {"minutes": minutes},
+        max_time=None if minutes is None else timedelta(minutes=minutes),
         callbacks=[stop, keeper, RichProgressBar(leave=True)],
         logger=TensorBoardLogger(folder, name="", version="tensorboard"),
         enable_checkpointing=False,
@@ -131,10 +135,13 @@ def _device_name(trainer: L.Trainer) -> str:
 
 
 class _Keeper(Callback):
-    """At each epoch's start, draw chance anew from (seed, epoch); at its end, keep checkpoint, best weights and curve."""
+    """Draw chance anew from (seed, epoch) at each epoch's start; keep checkpoint, best weights and curve at its end."""
 
-    def __init__(self, monitor: str, *, seed: int, folder: Path, on_epoch: Callable[[Epoch], None]) -> None:
-        self.monitor, self.seed, self.folder, self.on_epoch = monitor, seed, folder, on_epoch
+    def __init__(
+        self, monitor: str, *, seed: int, checkpoint: Path, weights: Path, on_epoch: Callable[[Epoch], None]
+    ) -> None:
+        self.monitor, self.seed, self.on_epoch = monitor, seed, on_epoch
+        self.checkpoint, self.weights = checkpoint, weights
         self.curve: list[Metrics] = []
         self.started = 0.0
 
@@ -158,8 +165,8 @@ class _Keeper(Callback):
         improved = all(metrics[self.monitor] < earlier[self.monitor] for earlier in self.curve)
         self.curve.append({"epoch": trainer.current_epoch + 1.0, **metrics, "seconds": time.monotonic() - self.started})
         if improved:
-            _publish(self.folder / WEIGHTS, lambda path: save_file(_weights(pl_module), path))
-        _publish(self.folder / CHECKPOINT, lambda path: trainer.save_checkpoint(path))
+            _publish(self.weights, lambda path: save_file(_weights(pl_module), path))
+        _publish(self.checkpoint, lambda path: trainer.save_checkpoint(path))
         self.on_epoch(Epoch(trainer.current_epoch, trainer.max_epochs or 0, self.curve[-1], improved))
 
 

@@ -85,7 +85,7 @@ def export_onnx(problem: Problem, recipe: Any, *, system: Any) -> bytes:
     height, width = LATENCY_LINE_PX
     blank = np.full((height, width), 255, dtype=np.uint8)
     fed = problem.inputs([blank, blank[:, : width // 2]], recipe)
-    buffer = io.BytesIO()
+    buffer: Any = io.BytesIO()
     torch.onnx.export(
         system.eval().cpu(),
         tuple(torch.from_numpy(array) for array in fed.values()),
@@ -100,7 +100,8 @@ def export_onnx(problem: Problem, recipe: Any, *, system: Any) -> bytes:
     for node in model.graph.node:
         node.doc_string = ""
     onnx.checker.check_model(model)
-    return model.SerializeToString(deterministic=True)
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
 
 
 def _free_axes(array: npt.NDArray[Any]) -> dict[int, str]:

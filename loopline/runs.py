@@ -13,7 +13,6 @@ from pathlib import Path
 from loopline.clients.store import Store
 from loopline.contracts import Artifact, Contract
 from loopline.errors import DataError, IntegrityError, LooplineError
-from loopline.learning import CHECKPOINT, WEIGHTS
 
 
 class RunState(Contract):
@@ -29,7 +28,8 @@ class RunFolder:
 
     def __init__(self, store: Store, digest: str, *, runs: Path) -> None:
         self.store, self.prefix, self.path = store, f"runs/{digest}", runs / digest
-        self.weights: Artifact | None = None
+        self.checkpoint, self.weights = self.path / "last.ckpt", self.path / "best.safetensors"
+        self._best: Artifact | None = None
 
     def resume(self) -> int | None:
         """Bring the state of an interrupted run here; return its last whole epoch, or None for a new run.
@@ -42,30 +42,30 @@ class RunFolder:
             return None
         state = RunState.model_validate_json(self.store.read(f"{self.prefix}/state.json"))
         try:
-            self.store.fetch(state.checkpoint, self.path / CHECKPOINT)
-            self.store.fetch(state.weights, self.path / WEIGHTS)
+            self.store.fetch(state.checkpoint, self.checkpoint)
+            self.store.fetch(state.weights, self.weights)
         except (IntegrityError, DataError):
-            (self.path / CHECKPOINT).unlink(missing_ok=True)
+            self.checkpoint.unlink(missing_ok=True)
             return None
-        self.weights = state.weights
+        self._best = state.weights
         return state.epoch
 
     def keep(self, epoch: int, *, improved: bool) -> None:
         """Store the files of an epoch."""
-        if improved or self.weights is None:
-            self.weights = self.store.put(self.path / WEIGHTS, f"{self.prefix}/weights-{epoch}.safetensors")
-        checkpoint = self.store.put(self.path / CHECKPOINT, f"{self.prefix}/epoch-{epoch}.ckpt")
-        state = RunState(epoch=epoch, checkpoint=checkpoint, weights=self.weights)
+        if improved or self._best is None:
+            self._best = self.store.put(self.weights, f"{self.prefix}/weights-{epoch}.safetensors")
+        checkpoint = self.store.put(self.checkpoint, f"{self.prefix}/epoch-{epoch}.ckpt")
+        state = RunState(epoch=epoch, checkpoint=checkpoint, weights=self._best)
         self.store.write(f"{self.prefix}/state.json", state.model_dump_json().encode())
         self.store.delete(f"{self.prefix}/epoch-{epoch - 1}.ckpt")
 
     def finish(self, curve: str) -> tuple[Artifact, Artifact]:
         """Keep curve and TensorBoard files; return the artifacts of the best weights and of the curve."""
-        if self.weights is None:
+        if self._best is None:
             raise LooplineError(f"{self.prefix}: no epoch was finished")
         for path in sorted((self.path / "tensorboard").glob("*")):
             self.store.put(path, f"{self.prefix}/tensorboard/{path.name}")
-        return self.weights, self.store.put(curve.encode(), f"{self.prefix}/curve.jsonl")
+        return self._best, self.store.put(curve.encode(), f"{self.prefix}/curve.jsonl")
 
 
 def run_digest(dataset: Contract, plan: Contract, sources: Mapping[str, str]) -> str:

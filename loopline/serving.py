@@ -51,7 +51,9 @@ class Predictor:
         for start in range(0, len(order), BATCH_LINES):
             chosen = order[start : start + BATCH_LINES]
             fed = self.problem.inputs([lines[number] for number in chosen], self.recipe)
-            answers.update(zip(chosen, self.problem.answers(self.run(fed), fed, vocabulary=self.vocabulary), strict=True))
+            answers.update(
+                zip(chosen, self.problem.answers(self.run(fed), fed, vocabulary=self.vocabulary), strict=True)
+            )
         return [answers[number] for number in range(len(lines))]
 
 
@@ -63,7 +65,7 @@ def onnx_run(network: bytes, *, threads: int = 1) -> Run:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     session = ort.InferenceSession(network, options, providers=["CPUExecutionProvider"])
-    return lambda fed: session.run(None, dict(fed))[0]  # type: ignore[no-any-return]
+    return lambda fed: session.run(None, dict(fed))[0]
 
 
 def system_run(system: Any) -> Run:

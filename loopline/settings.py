@@ -75,7 +75,9 @@ class RegistrySettings(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    url: str = Field(LAPTOP, description='"laptop" (a bare repository in LOOPLINE_HOME), or the URL of a git repository.')
+    url: str = Field(
+        LAPTOP, description='"laptop" (a bare repository in LOOPLINE_HOME), or the URL of a git repository.'
+    )
 
 
 class TrainSettings(BaseModel):

@@ -24,7 +24,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
-from supervisor.xmlrpc import SupervisorTransport  # type: ignore[import-untyped]
+from supervisor.xmlrpc import SupervisorTransport
 
 from loopline.errors import FinalError, UnreachableError
 

@@ -25,7 +25,10 @@ def announce(packaged: PackagedModel, verdict: Verdict) -> ModelReady | HeldBack
     if isinstance(judged, ModelReady):
         emit_event(
             "loopline.model.ready",
-            resource={"prefect.resource.id": f"loopline.model.{judged.problem}", "prefect.resource.name": judged.version},
+            resource={
+                "prefect.resource.id": f"loopline.model.{judged.problem}",
+                "prefect.resource.name": judged.version,
+            },
             payload=_payload(judged),
             id=uuid5(NAMESPACE_URL, f"loopline.model.ready/{judged.packaged.archive.sha256}"),
         )

@@ -42,14 +42,14 @@ class StoreResults(WritableFileSystem):
     _block_type_name = "Store results"
     _block_type_slug = "store-results"
 
-    def read_path(self, path: str, **_: Any) -> bytes:
+    def read_path(self, path: str, **_: Any) -> bytes:  # type: ignore[override]
         """Read a result record; ValueError if there is none. Prefect passes how it would like to be called."""
         try:
             return store().read(f"results/{path}")
         except DataError as error:
             raise ValueError(str(error)) from None
 
-    def write_path(self, path: str, content: bytes, **_: Any) -> None:
+    def write_path(self, path: str, content: bytes, **_: Any) -> None:  # type: ignore[override]
         """Write a result record."""
         store().write(f"results/{path}", content)
 
@@ -175,5 +175,7 @@ def _leaves(value: Any, name: str = "") -> Leaves:
     if not isinstance(value, dict):
         return {name: value}
     return {
-        leaf: found for key, item in value.items() for leaf, found in _leaves(item, f"{name}.{key}" if name else str(key)).items()
+        leaf: found
+        for key, item in value.items()
+        for leaf, found in _leaves(item, f"{name}.{key}" if name else str(key)).items()
     }

@@ -17,7 +17,9 @@ def opponent(model: TrainedModel) -> Opponent | None:
         if report.model.digest == model.digest:
             return report.champion
     champion = places.champion(problem)
-    return champion and Opponent(version=champion.judged.version, archive=champion.judged.packaged.archive)
+    if champion is None:
+        return None
+    return Opponent(version=champion.judged.version, archive=champion.judged.packaged.archive)
 
 
 @step(

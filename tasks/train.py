@@ -1,19 +1,22 @@
-"""Learn."""
+"""Learn. What learns is imported when a step runs: a cached one must not wait seconds for torch."""
 
 import json
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.logging import get_run_logger
 
 from loopline.contracts import DatasetVersion, FitPlan, TrainedModel
 from loopline.dataset import load_lines
-from loopline.learning import Epoch, fit
 from loopline.problems import load_problem
 from loopline.runs import RunFolder, run_digest
 from loopline.settings import Settings
-from prefect.logging import get_run_logger
 from tasks.caching import source_digests, step
 from tasks.places import cache, runs, store
+
+if TYPE_CHECKING:
+    from loopline.learning import Epoch
 
 SOURCES = ("loopline/learning.py", "loopline/dataset.py")
 
@@ -21,6 +24,8 @@ SOURCES = ("loopline/learning.py", "loopline/dataset.py")
 @step(sources=SOURCES)
 def train(dataset: DatasetVersion, plan: FitPlan) -> TrainedModel:
     """Train the plan's recipe, going on from the last whole epoch of an interrupted run."""
+    from loopline.learning import fit
+
     problem, objects = load_problem(dataset.problem), store()
     recipe = problem.make_recipe(plan.recipe)
     run = RunFolder(objects, run_digest(dataset, plan, source_digests(SOURCES, problem.name)), runs=runs())
@@ -29,7 +34,7 @@ def train(dataset: DatasetVersion, plan: FitPlan) -> TrainedModel:
     lines = load_lines(objects, dataset, cache=cache()).splits
     artifact = create_progress_artifact(0.0, description=f"Training on {dataset.name}")
 
-    def on_epoch(epoch: Epoch) -> None:
+    def on_epoch(epoch: "Epoch") -> None:
         run.keep(epoch.number, improved=epoch.improved)
         if isinstance(artifact, UUID):
             update_progress_artifact(artifact, 100 * (epoch.number + 1) / epoch.planned)
@@ -41,7 +46,8 @@ def train(dataset: DatasetVersion, plan: FitPlan) -> TrainedModel:
         train=lines["train"],
         val=lines["val"],
         seed=plan.seed,
-        folder=run.path,
+        checkpoint=run.checkpoint,
+        weights=run.weights,
         machine=Settings().train,
         minutes=plan.minutes,
         on_epoch=on_epoch,

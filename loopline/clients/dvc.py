@@ -24,7 +24,7 @@ from loopline.scratch import private_folder
 from loopline.settings import StoreSettings
 
 if TYPE_CHECKING:
-    from dvc.repo import Repo  # type: ignore[import-untyped]
+    from dvc.repo import Repo
 
 REMOTE = "dvc"  # below the store's root
 SKELETON = {
@@ -122,7 +122,7 @@ class DvcRemote:
     def _reachable(self, repo: "Repo") -> Iterator[None]:
         """Look at the remote before a transfer: DVC counts the failures of a transfer and hides the reasons."""
         from botocore.exceptions import BotoCoreError
-        from dvc.exceptions import FileTransferError  # type: ignore[import-untyped]
+        from dvc.exceptions import FileTransferError
 
         try:
             remote = repo.cloud.get_remote("store")
@@ -141,7 +141,7 @@ class DvcRemote:
 
 def _silence() -> None:
     """Keep DVC's log lines, progress bars and spinner off the terminal; its failures are raised as well."""
-    from dvc.ui import ui  # type: ignore[import-untyped]
+    from dvc.ui import ui
 
     ui.error_console.quiet = True
     for name in ("dvc", "dvc_data", "dvc_objects"):

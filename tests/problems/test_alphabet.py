@@ -28,9 +28,7 @@ def test_frames_needed_counts_a_blank_between_equal_neighbours(label: str, frame
 @pytest.mark.parametrize("label", ["aa", "ab", "aab"])
 def test_frames_needed_is_the_fewest_frames_on_which_any_path_spells_the_label(label: str) -> None:
     spelling = [
-        frames
-        for frames in range(1, 6)
-        if any(spelt(path, "ab") == label for path in product(range(3), repeat=frames))
+        frames for frames in range(1, 6) if any(spelt(path, "ab") == label for path in product(range(3), repeat=frames))
     ]
     assert min(spelling) == frames_needed(label)
 

@@ -4,7 +4,6 @@ What serving needs is imported here; torch and scikit-learn only when something 
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np

@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections.abc import Iterable, Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,7 @@ def encode(label: str, vocabulary: Sequence[str]) -> list[int]:
 
 def frames_needed(label: str) -> int:
     """Return the fewest CTC frames that can spell a label: one a character, and a blank between equal neighbours."""
-    return len(label) + sum(left == right for left, right in zip(label, label[1:], strict=False))
+    return len(label) + sum(left == right for left, right in pairwise(label))
 
 
 def greedy(log_probs_TC: npt.NDArray[np.float32], vocabulary: Sequence[str]) -> tuple[str, float]:

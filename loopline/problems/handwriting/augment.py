@@ -1,4 +1,4 @@
-"""Distortions that leave a line readable: applied to whole batches on the training device, drawn from torch's generator."""
+"""Distortions that leave a line readable, for whole batches on the training device, drawn from torch's generator."""
 
 import torch
 from torch import Tensor
@@ -37,7 +37,10 @@ def _grid(ink_B1HW: Tensor, strength: float) -> Tensor:
     y_H = torch.linspace(-1, 1, height, device=ink_B1HW.device)
     x_W = torch.linspace(-1, 1, width, device=ink_B1HW.device)
     wave_B2HW = F.interpolate(
-        chance(lines, 2, 3, max(2, width // WAVE_PX)) * LARGEST_WAVE, (height, width), mode="bicubic", align_corners=True
+        chance(lines, 2, 3, max(2, width // WAVE_PX)) * LARGEST_WAVE,
+        (height, width),
+        mode="bicubic",
+        align_corners=True,
     )
     y_BHW = y_H[None, :, None] * (1 + LARGEST_SCALE * chance(lines, 1, 1)) + 2 * LARGEST_SHIFT * chance(lines, 1, 1)
     columns_BHW = LARGEST_SLANT * chance(lines, 1, 1) * y_H[None, :, None] * height / 2 + wave_B2HW[:, 1] * height

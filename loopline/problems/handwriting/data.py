@@ -55,7 +55,7 @@ class _Lines(Dataset[tuple[Pixels, str]]):
 
 
 class WidthBuckets(Sampler[list[int]]):
-    """Batches of similar width, in an order that follows from seed and epoch alone, so that a resumed run repeats it."""
+    """Batches of similar width, in an order of seed and epoch alone, so that a resumed run repeats it."""
 
     def __init__(self, widths: Sequence[int], batch_size: int, *, seed: int | None) -> None:
         self.widths, self.batch_size, self.seed = np.asarray(widths), batch_size, seed

@@ -24,7 +24,9 @@ LEAST_CONTRAST = 32  # grey levels; keeps the noise of an empty line from being 
 def preprocess(image: Image.Image) -> Pixels:
     """Reduce an upright grey picture to the shards' height, keeping its proportions; small ones stay as they are."""
     if image.height > SHARD_HEIGHT_PX:
-        image = image.resize(scaled_size(image.width, image.height, SHARD_HEIGHT_PX), Image.Resampling.BOX, reducing_gap=3)
+        image = image.resize(
+            scaled_size(image.width, image.height, SHARD_HEIGHT_PX), Image.Resampling.BOX, reducing_gap=3
+        )
     return np.asarray(image, dtype=np.uint8)
 
 
@@ -36,7 +38,8 @@ def prepare(pixels_HW: Pixels, recipe: Recipe) -> Pixels:
         pixels_HW = np.asarray(Image.fromarray(pixels_HW).resize(size, Image.Resampling.BILINEAR))
     ink, paper = np.percentile(pixels_HW, (INK_PERCENTILE, PAPER_PERCENTILE))
     stretched = (paper - pixels_HW.astype(np.float32)) * (255 / max(paper - ink, LEAST_CONTRAST))
-    return stretched.clip(0, 255).astype(np.uint8)
+    ink_HW: Pixels = stretched.clip(0, 255).astype(np.uint8)
+    return ink_HW
 
 
 def reject(label: str, width_px: int, height_px: int) -> str | None:

@@ -1,10 +1,11 @@
-"""The reader: a residual convolutional net, two-way LSTM and a CTC head, with a CTC shortcut that trains the convolutions.
+"""The reader: residual convolutions, a two-way LSTM and a CTC head; a CTC shortcut helps the convolutions learn.
 
 After Retsinas et al. 2022, "Best practices for a handwritten text recognition system" (column max-pooling and the
 shortcut head). Every stage is masked beyond each line's end, so that a line gives the same answer alone or in a batch.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +33,7 @@ class Block(nn.Module):
 
 
 class TwoWayLSTM(nn.Module):
-    """A bidirectional LSTM that never reads padding: the backward half runs over each line reversed in its own length."""
+    """A bidirectional LSTM that never reads padding: its backward half sees each line reversed in its own length."""
 
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__()
@@ -59,8 +60,10 @@ class Reader(nn.Module):
         self.stem = nn.Conv2d(1, sizes[0], 5, stride=2, padding=2, bias=False)
         self.stem_norm = nn.BatchNorm2d(sizes[0])
         self.stages = nn.ModuleList()
-        for inputs, outputs in zip(sizes, sizes[1:], strict=False):
-            self.stages.append(nn.ModuleList(Block(inputs if n == 0 else outputs, outputs) for n in range(recipe.blocks)))
+        for inputs, outputs in pairwise(sizes):
+            self.stages.append(
+                nn.ModuleList(Block(inputs if n == 0 else outputs, outputs) for n in range(recipe.blocks))
+            )
         features = sizes[-1]
         self.lstms = nn.ModuleList(
             TwoWayLSTM(features if n == 0 else 2 * recipe.hidden, recipe.hidden) for n in range(recipe.layers)
@@ -90,11 +93,13 @@ class Reader(nn.Module):
         mirror_BT = _mirror(frames(widths_B), x_BTD.shape[1])
         for lstm in self.lstms:
             x_BTD = lstm(self.drop(x_BTD), mirror_BT)
-        return self.head(self.drop(x_BTD)).float().log_softmax(dim=2)
+        logits_BTC: Tensor = self.head(self.drop(x_BTD))
+        return logits_BTC.float().log_softmax(dim=2)
 
     def shortcut_log_probs(self, x_BTD: Tensor) -> Tensor:
         """Read features without context: only training uses it."""
-        return self.shortcut(x_BTD.transpose(1, 2)).transpose(1, 2).float().log_softmax(dim=2)
+        logits_BCT: Tensor = self.shortcut(x_BTD.transpose(1, 2))
+        return logits_BCT.transpose(1, 2).float().log_softmax(dim=2)
 
 
 def frames(widths_B: Tensor) -> Tensor:

@@ -9,7 +9,9 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     height_px: int = Field(32, ge=16, le=64, multiple_of=16, description="Lines are scaled to this height.")
-    channels: int = Field(32, ge=8, le=128, multiple_of=8, description="Width of the first stage; later ones double it.")
+    channels: int = Field(
+        32, ge=8, le=128, multiple_of=8, description="Width of the first stage; later ones double it."
+    )
     blocks: int = Field(1, ge=1, le=4, description="Residual blocks in each stage.")
     hidden: int = Field(128, ge=32, le=512, multiple_of=16, description="LSTM units in each direction.")
     layers: int = Field(2, ge=1, le=4, description="LSTM layers.")

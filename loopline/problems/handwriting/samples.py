@@ -117,7 +117,7 @@ def draw_lines(*, seed: int, counts: Mapping[str, int] = LINE_COUNTS) -> Iterato
 
 def _pools(seed: int) -> dict[str, list[_Stroke]]:
     """Cut the stroke images into one pool per split, every digit in the same shares, in their order of writing."""
-    from sklearn.datasets import load_digits  # type: ignore[import-untyped]  # here because it takes a second
+    from sklearn.datasets import load_digits
 
     cells, digits = load_digits(return_X_y=True)
     random = np.random.default_rng(seed)

@@ -60,11 +60,15 @@ class ReaderSystem(L.LightningModule):
         """Read a batch with the weights as they are."""
         log_probs_BTC = self(batch.ink_BHW, batch.widths_B).float().cpu().numpy()
         lengths = frames(batch.widths_B).tolist()
-        return [Answer(*greedy(line[:length], self.vocabulary)) for line, length in zip(log_probs_BTC, lengths, strict=True)]
+        return [
+            Answer(*greedy(line[:length], self.vocabulary)) for line, length in zip(log_probs_BTC, lengths, strict=True)
+        ]
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         """AdamW with a one-cycle schedule (Smith and Topin 2018) over all steps of the plan."""
-        optimizer = torch.optim.AdamW(self.parameters(), self.recipe.learning_rate, weight_decay=self.recipe.weight_decay)
+        optimizer = torch.optim.AdamW(
+            self.parameters(), self.recipe.learning_rate, weight_decay=self.recipe.weight_decay
+        )
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
             max_lr=self.recipe.learning_rate,
@@ -73,6 +77,6 @@ class ReaderSystem(L.LightningModule):
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def configure_gradient_clipping(self, optimizer: Any, **_: Any) -> None:
+    def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
         """Clip the norm."""
         self.clip_gradients(optimizer, gradient_clip_val=LARGEST_GRADIENT, gradient_clip_algorithm="norm")
