@@ -98,7 +98,8 @@ def run(settings: Settings, order: Order) -> tuple[int, ModelReady | HeldBack | 
         outcome = Path(folder) / "outcome.json"
         command = [sys.executable, "-m", "flows.run", str(outcome)]
         environment = os.environ | prefect_environment(settings)
-        done = subprocess.run(command, input=order.model_dump_json(), text=True, env=environment)
+        # Whatever a step prints is for people; standard output is for the outcome alone.
+        done = subprocess.run(command, input=order.model_dump_json(), text=True, env=environment, stdout=sys.stderr)
         if done.returncode not in (READY, HELD_BACK):
             return done.returncode, None
         kind = ModelReady if done.returncode == READY else HeldBack

@@ -165,9 +165,9 @@ class PackagedModel(Contract):
 class Requirement(Contract):
     """One bound that a model must keep before it may serve."""
 
-    metric: str = Field(title="Metric", description="Name of a measured figure, such as cer or latency_ms.")
-    at_most: float | None = Field(None, title="At most", description="Upper bound, in the metric's unit.")
-    at_least: float | None = Field(None, title="At least", description="Lower bound, in the metric's unit.")
+    metric: str = Field(title="Metric", description="Name of a measured figure: cer, line_accuracy, latency_ms, ...")
+    at_most: float | None = Field(None, title="At most", description="Upper bound; a rate counts from 0 to 1.")
+    at_least: float | None = Field(None, title="At least", description="Lower bound; a rate counts from 0 to 1.")
 
 
 class Finding(Contract):
@@ -218,18 +218,18 @@ class SplitPlan(Contract):
     """How lines are divided into train, val and test. A line never changes sides."""
 
     val_share: float = Field(
-        0.1, ge=0, lt=1, title="Validation share", description="Share of groups that choose the best epoch."
+        0.1, ge=0, lt=1, title="Validation share", description="Share of groups (writers) that choose the best epoch."
     )
     test_share: float = Field(
         0.1, ge=0, lt=1, title="Test share", description="Share of groups that only the final judgement sees."
     )
     key: str = Field(
-        "loopline", title="Key", description="Secret of the keyed hash that assigns groups. Another key, other splits."
+        "loopline", title="Key", description="Any word; it decides which group falls on which side. It is no secret."
     )
     own: bool = Field(
         True,
         title="Use the source's own splits",
-        description="Follow splits.json beside the images where there is one.",
+        description="Follow splits.json beside the images; where there is none, the shares above hold.",
     )
 
 
@@ -242,10 +242,7 @@ class FitPlan(Contract):
         description='What differs from the problem\'s default recipe, such as {"epochs": 20, "learning_rate": 0.002}.',
     )
     minutes: float | None = Field(
-        None,
-        gt=0,
-        title="Minutes",
-        description="Stop learning after this time and keep the best so far; empty: no limit.",
+        None, gt=0, title="Minutes", description="Stop learning then and keep the best so far; None: no limit."
     )
     seed: int = Field(1, ge=0, title="Seed", description="Same order, same seed, same model (on a CPU, bit for bit).")
 
@@ -255,10 +252,10 @@ class Requirements(Contract):
 
     goal: str = Field("", title="Goal", description="What the model is for, in a sentence.")
     bounds: tuple[Requirement, ...] = Field(
-        (), title="Bounds", description="Every figure that must hold; one that is not measured is an error."
+        (), title="Bounds", description="Each must hold, or the model is held back."
     )
     price_per_hour: float = Field(
-        0.0, ge=0, title="Price per hour", description="What an hour of the training machine costs; gives cost."
+        0.0, ge=0, title="Price per hour", description="Of the training machine; the metric cost follows from it."
     )
 
 
@@ -268,10 +265,12 @@ class Order(Contract):
     problem: str = Field("handwriting", title="Problem", description="What is learnt: a folder of loopline/problems.")
     source: str = Field(title="Images", description="Prefix in the store where the images are, such as inbox/samples.")
     labels: str = Field("labels.json", title="Labels", description="JSON file beside the images: file name to text.")
-    split: SplitPlan = Field(default_factory=SplitPlan, title="Split", description="How lines are divided.")
-    plan: FitPlan = Field(default_factory=FitPlan, title="Learning", description="How much to learn.")
+    split: SplitPlan = Field(
+        default_factory=SplitPlan, title="Splits", description="Which lines are learnt from, and which only judge."
+    )
+    plan: FitPlan = Field(default_factory=FitPlan, title="Learning", description="How long, and with which recipe.")
     requirements: Requirements | None = Field(
         None,
         title="Requirements",
-        description="What the model must reach before it may serve; empty: the problem's own requirements.yaml.",
+        description="What the model must reach before it may serve; None: the problem's own requirements.yaml.",
     )

@@ -1,12 +1,13 @@
 """From labelled images to a version that can be trained on: which lines are used, on which side, in which shard."""
 
+import hashlib
 import io
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
-from hashlib import blake2b
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
-from rich.progress import track
 
-from loopline.clients.dvc import artifact
-from loopline.clients.store import Store
-from loopline.contracts import DatasetVersion, LabeledDataset, SplitPlan
+from loopline.clients.store import Store, in_parallel
+from loopline.contracts import Artifact, DatasetVersion, LabeledDataset, SplitPlan
 from loopline.errors import DataError
 from loopline.images import decode
 from loopline.labels import SCHEMA as LABELED_SCHEMA
+from loopline.labels import count_reasons, told
 from loopline.manifest import read_manifest, write_parquet
 from loopline.problems import Pixels, Problem, Sample
 from loopline.registry import Registry
@@ -36,9 +36,8 @@ SHARD_SCHEMA = pa.schema(
 )
 SHARD_LINES = 2000  # some 40 MB: one request moves much, one changed line rewrites none
 NEAR_BITS = (
-    24  # of 256 bits of perceptual hash that a re-encoded picture may differ in; unrelated lines differ in about 128
+    24  # of 256 of perceptual hash, in which a re-encoded picture may differ; unrelated lines differ in some 128
 )
-DECODERS = 4
 
 
 def freeze(
@@ -52,29 +51,17 @@ def freeze(
     assign_splits(rows, problem=problem, split=split)
     used = [row for row in rows if not row["rejected"]]
     sizes = Counter(row["split"] for row in used)
-    _log_counts(rows, sizes)
-    if missing := [name for name in SPLITS if not sizes[name]]:
-        raise DataError(
-            f"no usable line is left for {' and '.join(missing)} ({_counts(rows)}); "
-            "add labelled lines, or change the shares or splits.json"
-        )
-    kept, places = _shards_so_far(store, registry, problem=problem.name)
-    new = _write_shards(
-        store, sorted({row["image_sha256"] for row in used} - set(places)), problem=problem, folder=folder
-    )
-    for name, path in new.items():
-        images = pq.read_table(path, columns=["image_sha256"])["image_sha256"].to_pylist()
-        places |= {sha256: (name, number) for number, sha256 in enumerate(images)}
-    for row in used:
-        row["shard"], row["position"] = places[row["image_sha256"]]
+    _check_sizes(rows, sizes)
+    vocabulary = problem.vocabulary(row["label"] for row in used if row["split"] == "train")
+    _log_unlearnable(used, vocabulary)
+    shards, new = _place(store, registry, rows=used, problem=problem, folder=folder)
     manifest = write_parquet(pa.Table.from_pylist(rows, schema=SCHEMA), folder / "manifest.parquet")
-    shards = kept | {sha256: registry.artifact(path) for sha256, path in new.items()}
     draft = DatasetVersion(
         problem=problem.name,
         manifest=registry.artifact(manifest),
-        shards=tuple(shards[sha256] for sha256 in sorted({row["shard"] for row in used})),
+        shards=shards,
         split_sizes={name: sizes[name] for name in SPLITS},
-        vocabulary=problem.vocabulary(row["label"] for row in used if row["split"] == "train"),
+        vocabulary=vocabulary,
         name="",
         git_revision="",
         labeled=labeled,
@@ -103,7 +90,7 @@ def assign_splits(rows: list[Row], *, problem: Problem, split: SplitPlan) -> Non
 
 def side(group: str, split: SplitPlan) -> str:
     """Return train, val or test for a group by a keyed hash (BLAKE2b), the same for ever."""
-    digest = blake2b(group.encode(), key=split.key.encode()[:64], digest_size=8).digest()
+    digest = hashlib.blake2b(group.encode(), key=split.key.encode()[:64], digest_size=8).digest()
     share = int.from_bytes(digest) / 2**64
     if share < split.test_share:
         return "test"
@@ -128,57 +115,63 @@ def _keep_apart(rows: list[Row]) -> None:
 
 
 def _reject_near_duplicates(rows: list[Row]) -> None:
+    """Reject each row that looks like one before it on another side; the later sides come first."""
+    hashes = np.array([np.frombuffer(bytes.fromhex(row["perceptual_hash"]), np.uint64) for row in rows])
     for number, row in enumerate(rows):
-        if row["rejected"]:
-            continue
-        for later in rows[:number]:
-            bits = (int(row["perceptual_hash"], 16) ^ int(later["perceptual_hash"], 16)).bit_count()
-            if bits <= NEAR_BITS and row["split"] != later["split"] and not later["rejected"]:
-                row["rejected"] = f"near-duplicate of {later['key']} in {later['split']}"
+        bits = np.bitwise_count(hashes[:number] ^ hashes[number]).sum(axis=1)
+        for later in (rows[near] for near in np.flatnonzero(bits <= NEAR_BITS)):
+            if row["split"] != later["split"] and not later["rejected"]:
+                row["rejected"] = f"near-duplicate in {later['split']}: {later['key']}"
                 break
 
 
+def _place(
+    store: Store, registry: Registry, *, rows: Sequence[Row], problem: Problem, folder: Path
+) -> tuple[tuple[Artifact, ...], dict[str, Path]]:
+    """Note in each row which shard holds its image, and where; return the shards, and the files of the new ones."""
+    images = {row["image_sha256"] for row in rows}
+    shards, places = _shards_so_far(store, registry, images=images, problem=problem.name)
+    new = {}
+    for path in _write_shards(store, sorted(images - places.keys()), problem=problem, folder=folder):
+        shard = registry.artifact(path)
+        new[shard.sha256], shards[shard.sha256] = path, shard
+        held = pq.read_table(path, columns=["image_sha256"])["image_sha256"].to_pylist()
+        places |= {image: (shard.sha256, number) for number, image in enumerate(held)}
+    for row in rows:
+        row["shard"], row["position"] = places[row["image_sha256"]]
+    return tuple(shards[sha256] for sha256 in sorted({row["shard"] for row in rows})), new
+
+
 def _shards_so_far(
-    store: Store, registry: Registry, *, problem: str
-) -> tuple[dict[str, Any], dict[str, tuple[str, int]]]:
-    versions = registry.datasets(problem)
-    if not versions:
-        return {}, {}
-    rows = read_manifest(store, versions[-1].manifest).select(["image_sha256", "shard", "position"]).to_pylist()
-    places = {row["image_sha256"]: (row["shard"], row["position"]) for row in rows if row["shard"]}
-    return {shard.sha256: shard for shard in versions[-1].shards}, places
+    store: Store, registry: Registry, *, images: Set[str], problem: str
+) -> tuple[dict[str, Artifact], dict[str, tuple[str, int]]]:
+    """Find images in the shards of earlier versions, whose number is small, from the newest back."""
+    shards: dict[str, Artifact] = {}
+    places: dict[str, tuple[str, int]] = {}
+    for version in reversed(registry.datasets(problem)):
+        if images <= places.keys():
+            break
+        rows = read_manifest(store, version.manifest).select(["image_sha256", "shard", "position"]).to_pylist()
+        held = {row["image_sha256"]: (row["shard"], row["position"]) for row in rows if row["shard"]}
+        places = {image: place for image, place in held.items() if image in images} | places
+        shards |= {shard.sha256: shard for shard in version.shards}
+    return shards, places
 
 
-def _write_shards(store: Store, images: Sequence[str], *, problem: Problem, folder: Path) -> dict[str, Path]:
-    """Preprocess images and write them into new shards; return the files by digest."""
-    written = {}
-    rows = track(_preprocessed(store, images, problem), "version: shards", len(images), disable=not images)
-    table_rows: list[Row] = []
-    for number, row in enumerate(rows, start=1):
-        table_rows.append(row)
-        if len(table_rows) == SHARD_LINES or number == len(images):
-            path = write_parquet(
-                pa.Table.from_pylist(table_rows, schema=SHARD_SCHEMA), folder / f"shard-{number}.parquet"
-            )
-            written[artifact(path).sha256] = path
-            table_rows = []
-    return written
+def _write_shards(store: Store, images: Sequence[str], *, problem: Problem, folder: Path) -> Iterator[Path]:
+    """Preprocess images and write them into shards."""
+    rows = in_parallel(partial(_preprocessed, store, problem), images, title="version: shards")
+    for number in range(0, len(images), SHARD_LINES):
+        table = pa.Table.from_pylist(list(islice(rows, SHARD_LINES)), schema=SHARD_SCHEMA)
+        yield write_parquet(table, folder / f"shard-{number}.parquet")
 
 
-def _preprocessed(store: Store, images: Sequence[str], problem: Problem) -> Iterator[Row]:
-    def preprocess(sha256: str) -> Row:
-        pixels = problem.preprocess(decode(store.read(f"blobs/{sha256}")))
-        png = io.BytesIO()
-        Image.fromarray(pixels).save(png, "PNG")
-        return {
-            "image_sha256": sha256,
-            "width_px": pixels.shape[1],
-            "height_px": pixels.shape[0],
-            "png": png.getvalue(),
-        }
-
-    with ThreadPoolExecutor(DECODERS) as pool:
-        yield from pool.map(preprocess, images)
+def _preprocessed(store: Store, problem: Problem, image_sha256: str) -> Row:
+    pixels = problem.preprocess(decode(store.read(f"blobs/{image_sha256}")))
+    png = io.BytesIO()
+    Image.fromarray(pixels).save(png, "PNG")
+    height_px, width_px = pixels.shape
+    return {"image_sha256": image_sha256, "width_px": width_px, "height_px": height_px, "png": png.getvalue()}
 
 
 @dataclass(frozen=True)
@@ -190,17 +183,28 @@ class Lines:
 
 
 def load_lines(store: Store, dataset: DatasetVersion, *, cache: Path) -> Lines:
-    """Fetch the manifest and shards that are not on this machine yet, and return the samples of each split."""
-    shards = {}
-    for shard in track(dataset.shards, "fetch shards"):
-        path = cache / f"{shard.sha256}.parquet"
-        shards[shard.sha256] = pq.read_table(path if path.exists() else store.fetch(shard, path))
+    """Fetch the shards that are not on this machine yet, or damaged there, and return the samples of each split.
+
+    Raises IntegrityError if the store's own bytes were altered.
+    """
+    paths = {shard.sha256: cache / f"{shard.sha256}.parquet" for shard in dataset.shards}
+    store.fetch_all(
+        {paths[shard.sha256]: shard for shard in dataset.shards if not _is_whole(paths[shard.sha256], shard)}
+    )
+    shards = {sha256: pq.read_table(path) for sha256, path in paths.items()}
     rows = read_manifest(store, dataset.manifest).to_pylist()
     splits: dict[str, list[Sample]] = {name: [] for name in SPLITS}
     for row in rows:
         if not row["rejected"]:
             splits[row["split"]].append(_sample(row, shards[row["shard"]]))
-    return Lines(splits, dict(Counter(_kind(row["rejected"]) for row in rows if row["rejected"])))
+    return Lines(splits, dict(count_reasons(rows)))
+
+
+def _is_whole(path: Path, shard: Artifact) -> bool:
+    if not path.exists():
+        return False
+    with path.open("rb") as body:
+        return hashlib.file_digest(body, "sha256").hexdigest() == shard.sha256
 
 
 def _sample(row: Row, shard: pa.Table) -> Sample:
@@ -221,21 +225,22 @@ def _sample(row: Row, shard: pa.Table) -> Sample:
     )
 
 
-def _kind(reason: str) -> str:
-    return reason.split(" of ")[0].split(" as ")[0]
-
-
-def _counts(rows: Sequence[Row]) -> str:
-    return (
-        ", ".join(
-            f"{count} {reason}"
-            for reason, count in Counter(_kind(r["rejected"]) for r in rows if r["rejected"]).most_common()
+def _check_sizes(rows: Sequence[Row], sizes: Counter[str]) -> None:
+    reasons = count_reasons(rows)
+    lines = ", ".join(f"{sizes[name]} {name}" for name in SPLITS)
+    found = f"{sizes.total()} lines ({lines}), {reasons.total()} rejected ({told(reasons)})"
+    log.info("version: %s", found)
+    if missing := [name for name in SPLITS if not sizes[name]]:
+        raise DataError(
+            f"no usable line is left for {' and '.join(missing)}: {found}; "
+            "add labelled lines, or change the shares or splits.json"
         )
-        or "none"
-    )
 
 
-def _log_counts(rows: Sequence[Row], sizes: Counter[str]) -> None:
-    rejected = sum(bool(row["rejected"]) for row in rows)
-    split_sizes = ", ".join(f"{sizes[name]} {name}" for name in SPLITS)
-    log.info("version: %d lines (%s), %d rejected (%s)", len(rows) - rejected, split_sizes, rejected, _counts(rows))
+def _log_unlearnable(rows: Sequence[Row], vocabulary: Sequence[str]) -> None:
+    """Name the characters that are judged and never taught."""
+    unseen = {character for row in rows for character in row["label"]} - set(vocabulary)
+    if unseen:
+        line_count = sum(not unseen.isdisjoint(row["label"]) for row in rows)
+        named = ", ".join(map(repr, sorted(unseen)))
+        log.info("version: %s in %d lines of val and test, never in train, so never learnt", named, line_count)

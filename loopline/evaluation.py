@@ -162,7 +162,8 @@ def slices(judgement: Judgement) -> tuple[Slice, ...]:
 
 def _length_range(lengths: Sequence[int], numbers: Sequence[int]) -> str:
     chosen = [lengths[number] for number in numbers]
-    return f"{min(chosen)} to {max(chosen)} characters"
+    shortest, longest = min(chosen), max(chosen)
+    return f"{shortest} to {longest} characters" if shortest < longest else f"{longest} characters"
 
 
 def lines_table(judgement: Judgement) -> pa.Table:

@@ -13,29 +13,51 @@ from loopline.errors import LooplineError
 ROOT = Path(__file__).parents[2]
 SERVICE = ROOT / "deployments" / "bento" / "service.py"
 MODULES = ("__init__.py", "contracts.py", "errors.py", "images.py", "serving.py", "problems")  # what an answer needs
-LIBRARIES = ("imagehash", "numpy", "onnxruntime", "pillow", "pydantic", "pyyaml", "rapidfuzz")
+LIBRARIES = ("imagehash", "numpy", "onnxruntime", "pillow", "pydantic", "pyyaml")
 BUILD_SECONDS = 120
 
 
 def build_bento(package: bytes, name: str, *, version: str, home: Path, folder: Path) -> str:
-    """Build a Bento from a package's bytes in an empty folder; return its tag. One that is built already is kept.
+    """Build a Bento from a package's bytes; return its tag. One that is built already is kept.
 
-    BentoML runs in a process of its own: its home is a matter of the environment at import.
+    It appears in `home` as a whole or not at all; `folder` is an empty one on the same file system.
     """
-    tag = f"{name}:{version}"
-    if (home / "bentos" / name / version / "bento.yaml").exists():
-        return tag
-    shutil.copy(SERVICE, folder / "service.py")
-    (folder / "package.zip").write_bytes(package)
+    shelf = home / "bentos" / name
+    if not (shelf / version).exists():
+        context = folder / "context"
+        _fill(context, package)
+        built = _build(context, name, version=version, home=folder / "home")
+        shelf.mkdir(parents=True, exist_ok=True)
+        _publish(built, shelf / version)
+        (shelf / "latest").write_text(version)  # what `bentoml serve NAME` looks for
+    return f"{name}:{version}"
+
+
+def _fill(context: Path, package: bytes) -> None:
     for module in MODULES:
-        _copy(ROOT / "loopline" / module, folder / "loopline" / module)
-    (folder / "bentofile.yaml").write_text(json.dumps(_bentofile()))  # JSON is YAML
+        _copy(ROOT / "loopline" / module, context / "loopline" / module)
+    shutil.copy(SERVICE, context / "service.py")
+    (context / "package.zip").write_bytes(package)
+    (context / "bentofile.yaml").write_text(json.dumps(_bentofile()))  # JSON is YAML
+
+
+def _build(context: Path, name: str, *, version: str, home: Path) -> Path:
+    """Build in a process of its own: where BentoML's home is, it reads from the environment at import."""
     command = [sys.executable, "-m", "bentoml", "build", "--name", name, "--version", version, "--output", "tag", "."]
     environment = os.environ | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true"}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=BUILD_SECONDS)
+    done = subprocess.run(command, cwd=context, env=environment, capture_output=True, text=True, timeout=BUILD_SECONDS)
     if done.returncode:
-        raise LooplineError(f"bentoml could not build {tag}: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
-    return tag
+        words = (done.stderr or done.stdout).strip().splitlines() or ["no word why"]
+        raise LooplineError(f"bentoml could not build {name}:{version}: {words[-1]}")
+    return home / "bentos" / name / version
+
+
+def _publish(built: Path, place: Path) -> None:
+    try:
+        built.rename(place)
+    except OSError:
+        if not place.exists():  # it does if another process built the same meanwhile
+            raise
 
 
 def _bentofile() -> dict[str, object]:

@@ -1,78 +1,13 @@
 """A laptop of its own for the tests of whole flows: home folder, object store and Prefect server, all real."""
 
-import json
-import os
-import re
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
+from laptops import COUNTS, Laptop
 
 from loopline.problems.handwriting.samples import write_samples
-
-COUNTS = {"train": 48, "validation": 12, "test": 12}
-TINY = ("channels=8", "hidden=32", "layers=1", "batch_size=16", "learning_rate=0.01")
-
-
-@dataclass
-class Outcome:
-    """What one command came to."""
-
-    code: int
-    out: str
-    log: str
-
-    @property
-    def judged(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.out)
-        return found
-
-    @property
-    def states(self) -> dict[str, str]:
-        """The state in which each step ended: Completed, Cached, Failed."""
-        return dict(re.findall(r"Task run '(\w+)-\w+' - Finished in state (\w+)", self.log))
-
-    @property
-    def last_line(self) -> str:
-        return self.log.strip().splitlines()[-1]
-
-
-@dataclass
-class Laptop:
-    """The commands, as a user types them, in one home folder."""
-
-    home: Path
-    settings: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def environment(self) -> dict[str, str]:
-        ours = {"LOOPLINE_HOME": str(self.home), "LOOPLINE_TRAIN__ACCELERATOR": "cpu", "COLUMNS": "200"}
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("LOOPLINE_", "PREFECT_"))}
-        return kept | ours | self.settings
-
-    def command(self, *arguments: str | Path) -> list[str]:
-        return [str(Path(sys.executable).parent / "loopline"), *map(str, arguments)]
-
-    def call(self, *arguments: str | Path, cwd: Path | None = None) -> Outcome:
-        done = subprocess.run(
-            self.command(*arguments), env=self.environment, capture_output=True, text=True, timeout=300, cwd=cwd
-        )
-        return Outcome(done.returncode, done.stdout, done.stderr)
-
-    def arguments(self, source: Path | str, *, epochs: int = 2, values: tuple[str, ...] = (), problem_bounds: str = "any.yaml") -> list[str]:
-        requirements = self.home / problem_bounds
-        requirements.write_text("bounds: [{metric: cer, at_most: 100}]\n")
-        sets = [part for value in (*TINY, *values) for part in ("--set", value)]
-        return ["run", "--source", str(source), "--epochs", str(epochs), "--requirements", str(requirements), "--json", *sets]
-
-    def run(self, source: Path | str, *, epochs: int = 2, values: tuple[str, ...] = ()) -> Outcome:
-        """Build a tiny model that any requirement lets pass."""
-        return self.call(*self.arguments(source, epochs=epochs, values=values))
 
 
 @pytest.fixture(scope="session")

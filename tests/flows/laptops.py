@@ -1,0 +1,79 @@
+"""The commands of a laptop, as a user types them."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+COUNTS = {"train": 48, "validation": 12, "test": 12}
+PROGRAM = (str(Path(sys.executable).parent / "loopline"),)
+TINY = ("channels=8", "hidden=32", "layers=1", "batch_size=16", "learning_rate=0.01")
+
+
+@dataclass
+class Outcome:
+    """What one command came to."""
+
+    code: int
+    out: str
+    log: str
+
+    @property
+    def judged(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.out)
+        return found
+
+    @property
+    def states(self) -> dict[str, str]:
+        """The state in which each step ended: Completed, Cached, Failed."""
+        return dict(re.findall(r"Task run '(\w+)-\w+' - Finished in state (\w+)", self.log))
+
+    @property
+    def last_line(self) -> str:
+        return self.log.strip().splitlines()[-1]
+
+
+@dataclass
+class Laptop:
+    """The commands, as a user types them, in one home folder."""
+
+    home: Path
+    settings: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        ours = {"LOOPLINE_HOME": str(self.home), "LOOPLINE_TRAIN__ACCELERATOR": "cpu", "COLUMNS": "200"}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("LOOPLINE_", "PREFECT_"))}
+        return kept | ours | self.settings
+
+    def command(self, *arguments: str | Path, program: tuple[str, ...] = PROGRAM) -> list[str]:
+        return [*program, *map(str, arguments)]
+
+    def call(self, *arguments: str | Path, cwd: Path | None = None, program: tuple[str, ...] = PROGRAM) -> Outcome:
+        command = self.command(*arguments, program=program)
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=300, cwd=cwd)
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    def arguments(self, source: Path | str, *, epochs: int = 2, values: tuple[str, ...] = ()) -> list[str]:
+        requirements = self.home / "any.yaml"
+        requirements.write_text("bounds: [{metric: cer, at_most: 100}]\n")
+        sets = [part for value in (*TINY, *values) for part in ("--set", value)]
+        return [
+            "run",
+            "--source",
+            str(source),
+            "--epochs",
+            str(epochs),
+            "--requirements",
+            str(requirements),
+            "--json",
+            *sets,
+        ]
+
+    def run(self, source: Path | str, *, epochs: int = 2, values: tuple[str, ...] = ()) -> Outcome:
+        """Build a tiny model that any requirement lets pass."""
+        return self.call(*self.arguments(source, epochs=epochs, values=values))

@@ -1,0 +1,171 @@
+"""What the orchestrator starts by itself: a worker builds and announces a model, schedules fire, the form explains."""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+import yaml
+from laptops import TINY, Laptop
+
+from loopline.local import prefect_environment
+from loopline.settings import Settings
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+READY = "loopline.model.ready"
+ORDER = {
+    "source": "inbox/tiny",
+    "plan": {
+        "recipe": {name: yaml.safe_load(value) for name, value in (pair.split("=") for pair in (*TINY, "epochs=2"))}
+    },
+    "requirements": {"bounds": [{"metric": "cer", "at_most": 100}]},
+}
+
+
+def eventually(look: Callable[[], T], *, seconds: float = 60) -> T:
+    """Ask until the answer is not empty: the server writes events and scheduled runs a little later."""
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"nothing came within {seconds} s"
+        time.sleep(0.25)
+    return found
+
+
+@dataclass
+class Orchestrator:
+    """A laptop's Prefect server with build-model deployed on it, and a bucket and registry of its own."""
+
+    laptop: Laptop
+    api: httpx.Client
+
+    @property
+    def bucket(self) -> Path:
+        return self.laptop.home / "store" / self.laptop.settings["LOOPLINE_STORE__BUCKET"]
+
+    @property
+    def tags(self) -> list[str]:
+        registry = self.laptop.settings["LOOPLINE_REGISTRY__URL"]
+        return subprocess.check_output(["git", "tag"], cwd=registry, text=True).split()
+
+    def ask(self, path: str, **document: Any) -> Any:
+        answer = self.api.post(path, json=document)
+        answer.raise_for_status()
+        return answer.json()
+
+    def deployment(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.api.get("/deployments/name/build-model/build-model").raise_for_status().json()
+        return found
+
+    def command(self, *arguments: str) -> None:
+        settings = Settings(home=self.laptop.home, _env_file=None)
+        environment = self.laptop.environment | prefect_environment(settings)
+        done = subprocess.run(
+            [BIN / arguments[0], *arguments[1:]], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def build(self, order: dict[str, Any]) -> dict[str, Any]:
+        """Ask for a run as the form does, and let a worker do it; return the run as the server knows it."""
+        deployment = self.deployment()
+        run = self.ask(f"/deployments/{deployment['id']}/create_flow_run", parameters={"order": order})
+        self.command("prefect", "worker", "start", "--pool", "laptop", "--type", "process", "--run-once")
+        found: dict[str, Any] = self.api.get(f"/flow_runs/{run['id']}").raise_for_status().json()
+        return found
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.ask("/events/filter", filter={"event": {"name": [name]}})["events"]
+        return found
+
+    def emit(self, name: str) -> None:
+        """Send an event of the tests' own; whatever was sent before is on the server once this one is."""
+        event = {"event": name, "id": str(uuid.uuid4()), "occurred": datetime.now(UTC).isoformat()}
+        resource = {"prefect.resource.id": "loopline.tests"}
+        self.api.post("/events", json=[event | {"resource": resource, "payload": {}}]).raise_for_status()
+
+
+@pytest.fixture(scope="module")
+def orchestrator(laptop: Laptop, lines: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orchestrator]:
+    registry = tmp_path_factory.mktemp("deployed") / "registry.git"
+    alone = replace(laptop, settings={"LOOPLINE_STORE__BUCKET": "deployed", "LOOPLINE_REGISTRY__URL": str(registry)})
+    url = Settings(home=laptop.home, _env_file=None).resolved_prefect().api_url
+    with httpx.Client(base_url=url, timeout=30) as api:
+        found = Orchestrator(alone, api)
+        shutil.copytree(lines, found.bucket / ORDER["source"])
+        found.command(
+            "python", "-c", "from tasks.caching import StoreResults; StoreResults().save('loopline', overwrite=True)"
+        )
+        found.command("prefect", "work-pool", "create", "laptop", "--type", "process", "--overwrite")
+        found.command("prefect", "--no-prompt", "deploy", "--all")
+        yield found
+
+
+def test_a_worker_builds_what_the_deployment_was_asked_for_and_announces_it_once(orchestrator: Orchestrator) -> None:
+    run = orchestrator.build(ORDER)
+    assert run["state_type"] == "COMPLETED", run["state"]["message"]
+    assert "handwriting@v1.0.0" in orchestrator.tags
+    (package,) = (orchestrator.bucket / "packages").glob("*.zip")
+    digest = hashlib.sha256(package.read_bytes()).hexdigest()
+
+    def announced() -> list[dict[str, Any]]:
+        return [event for event in orchestrator.events(READY) if event["payload"]["package_sha256"] == digest]
+
+    (event,) = eventually(announced)
+    payload = event["payload"]
+    assert event["resource"]["prefect.resource.id"] == "loopline.model.handwriting"
+    assert (payload["problem"], payload["version"]) == ("handwriting", "v1.0.0")
+    assert payload["package_uri"] == f"s3://deployed/packages/{digest}.zip"
+    assert payload["dataset_version"] == "dataset/handwriting/v1"
+    assert payload["metrics"].keys() == {"cer", "wer", "line_accuracy"}
+    assert [finding["met"] for finding in payload["verdict"]["findings"]] == [True]
+
+    lost = list((orchestrator.bucket / "results").glob("announce-*"))
+    assert lost, "without its result, the step runs again"
+    for result in lost:
+        result.unlink()
+    assert orchestrator.build(ORDER)["state_type"] == "COMPLETED"
+    assert list((orchestrator.bucket / "results").glob("announce-*")) == lost
+    orchestrator.emit("loopline.tests.marker")
+    eventually(lambda: orchestrator.events("loopline.tests.marker"))
+    assert announced() == [event]
+    assert [tag for tag in orchestrator.tags if tag.startswith("handwriting@")] == ["handwriting@v1.0.0"]
+
+
+def test_a_deployment_with_a_cron_schedule_gets_runs(orchestrator: Orchestrator) -> None:
+    nightly = orchestrator.ask(
+        "/deployments/",
+        name="nightly",
+        flow_id=orchestrator.deployment()["flow_id"],
+        schedules=[{"schedule": {"cron": "0 3 * * *", "timezone": "UTC"}, "active": True}],
+    )
+    wanted = {"id": {"any_": [nightly["id"]]}}
+    try:
+        runs = eventually(lambda: orchestrator.ask("/flow_runs/filter", deployments=wanted))
+        assert {run["state_type"] for run in runs} == {"SCHEDULED"}
+        assert all(run["expected_start_time"].split("T")[1].startswith("03:00:00") for run in runs)
+    finally:
+        orchestrator.api.delete(f"/deployments/{nightly['id']}").raise_for_status()
+
+
+def test_every_field_of_the_start_form_has_a_title_and_a_description(orchestrator: Orchestrator) -> None:
+    schema = orchestrator.deployment()["parameter_openapi_schema"]
+    fields = {
+        f"{kind}.{name}": field
+        for kind, definition in schema["definitions"].items()
+        for name, field in definition["properties"].items()
+    }
+    assert {"Order.source", "SplitPlan.key", "FitPlan.recipe", "Requirements.bounds", "Requirement.metric"} <= set(
+        fields
+    )
+    assert [name for name, field in fields.items() if not (field.get("title") and field.get("description"))] == []

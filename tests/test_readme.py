@@ -1,0 +1,45 @@
+"""The README names nothing that isn't there."""
+
+import re
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from loopline.cli import app
+from loopline.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+BLOCKS = "\n".join(re.findall(r"^```\n(.*?)^```", README, re.DOTALL | re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"^loopline (\w+)", BLOCKS, re.MULTILINE))))
+def test_every_command_exists(name: str) -> None:
+    assert name in typer.main.get_command(app).commands  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("option", sorted(set(re.findall(r"`?(--(?!logdir)[a-z]+)", README))))
+def test_every_option_exists(option: str) -> None:
+    run = typer.main.get_command(app).commands["run"]  # type: ignore[attr-defined]
+    assert option in {name for parameter in run.params for name in parameter.opts}
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\bmake ([a-z]+)", README))))
+def test_every_make_target_exists(target: str) -> None:
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(([^)#:]+)\)", README))))
+def test_every_linked_file_exists(path: str) -> None:
+    assert (ROOT / path).exists()
+
+
+@pytest.mark.parametrize(
+    "name", sorted(set(re.findall(r"LOOPLINE_[A-Z_]+", README + (ROOT / ".env.example").read_text())))
+)
+def test_every_setting_exists(name: str) -> None:
+    section, _, field = name.removeprefix("LOOPLINE_").lower().partition("__")
+    assert section in Settings.model_fields or name == "LOOPLINE_"
+    if field:
+        assert field in type(getattr(Settings(), section)).model_fields
