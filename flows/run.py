@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from flows.build_model import build_model
 from loopline.contracts import ModelReady, Order
 from loopline.errors import ConfigError, LooplineError
-from tasks.caching import StoreResults
+from tasks.caching import keep_results_in_store
 
 READY, FAILED, MISTAKEN, HELD_BACK = 0, 1, 2, 3  # exit codes
 
@@ -25,7 +25,7 @@ def main() -> int:
             handler.addFilter(_without_foreseen_traceback)
     try:
         order = Order.model_validate_json(sys.stdin.read())
-        StoreResults().save("loopline", overwrite=True)
+        keep_results_in_store()
         judged = build_model(order)
     except ValidationError as error:
         return _say(f"the order does not hold: {error}", MISTAKEN)

@@ -183,6 +183,14 @@ def models(problem: Problem = "handwriting") -> None:
     shown.print(commands.models_table(_settings(), problem=problem))
 
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
+def prefect(context: typer.Context) -> None:
+    """Run Prefect's own command line against the server that the settings name."""
+    from loopline import commands
+
+    raise typer.Exit(commands.prefect(_settings(), context.args))
+
+
 dataset = typer.Typer(help="Show every dataset version, or bring one back.", invoke_without_command=True)
 app.add_typer(dataset, name="dataset")
 

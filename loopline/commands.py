@@ -1,6 +1,7 @@
 """What the commands of models and data do: `loopline run`, `samples`, `predict`, `models`, `dataset` and `open`."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -92,8 +93,6 @@ def _value(text: str) -> tuple[str, Scalar]:
 
 def run(settings: Settings, order: Order) -> tuple[int, ModelReady | HeldBack | None]:
     """Run build_model in a process of its own; return its exit code and, if it came to one, its outcome."""
-    import os
-
     with TemporaryDirectory() as folder:
         outcome = Path(folder) / "outcome.json"
         command = [sys.executable, "-m", "flows.run", str(outcome)]
@@ -104,6 +103,12 @@ def run(settings: Settings, order: Order) -> tuple[int, ModelReady | HeldBack | 
             return done.returncode, None
         kind = ModelReady if done.returncode == READY else HeldBack
         return done.returncode, kind.model_validate_json(outcome.read_text())
+
+
+def prefect(settings: Settings, arguments: Sequence[str]) -> int:
+    """Run Prefect's own command line; return its exit code."""
+    command = [sys.executable, "-m", "prefect", *arguments]
+    return subprocess.run(command, env=os.environ | prefect_environment(settings)).returncode
 
 
 def open_model(settings: Settings, *, problem: str, version: str | None) -> Predictor:

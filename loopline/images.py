@@ -9,7 +9,6 @@ import re
 import warnings
 from collections.abc import Callable
 
-import imagehash
 import numpy as np
 from PIL import Image, ImageOps
 from PIL.ImageFile import ImageFile
@@ -57,6 +56,8 @@ def decode(data: bytes) -> Image.Image:
 
 def perceptual_hash(image: Image.Image) -> str:
     """Return 64 hex digits, nearly the same for pictures that look alike."""
+    import imagehash  # brings scipy, which a service that only reads can do without
+
     return str(imagehash.phash(image, hash_size=HASH_SIDE))
 
 

@@ -61,9 +61,9 @@ def fit(
 ) -> Fit:
     """Train until the recipe's last epoch, its patience or the minutes are used up.
 
-    The best weights so far are written to `weights`, all that going on needs to `checkpoint`. If that exists, go on from
-    it, to the same weights as an uninterrupted run (on a CPU, bit for bit). `on_epoch` is called when an epoch's files
-    are on disk. Raises DataError where there is nothing to learn from, ConfigError for training that diverges.
+    The best weights so far are written to `weights`, all that going on needs to `checkpoint`. If that exists, go on
+    from it, to the same weights as an uninterrupted run (on a CPU, bit for bit). `on_epoch` is called when an epoch's
+    files are on disk. Raises DataError where there is nothing to learn from, ConfigError for training that diverges.
     """
     usable = [sample for sample in train if problem.usable(sample, recipe)]
     if not usable or not val:

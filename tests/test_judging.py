@@ -47,7 +47,7 @@ def test_a_small_difference_on_the_same_lines_is_seen() -> None:
 
 def test_a_requirement_that_names_no_known_metric_is_refused_before_anything_is_spent() -> None:
     wrong = Requirements(bounds=(Requirement(metric="accuracy", at_least=0.9),))
-    with pytest.raises(ConfigError, match="'accuracy' names no known metric; choose from: .*cer"):
+    with pytest.raises(ConfigError, match=r"'accuracy' names no known metric; choose from: .*cer"):
         check_bounds(wrong, metrics=["cer"])
 
 

@@ -13,7 +13,7 @@ from loopline.errors import LooplineError
 ROOT = Path(__file__).parents[2]
 SERVICE = ROOT / "deployments" / "bento" / "service.py"
 MODULES = ("__init__.py", "contracts.py", "errors.py", "images.py", "serving.py", "problems")  # what an answer needs
-LIBRARIES = ("imagehash", "numpy", "onnxruntime", "pillow", "pydantic", "pyyaml")
+LIBRARIES = ("numpy", "onnxruntime", "pillow", "pydantic", "pyyaml")
 BUILD_SECONDS = 120
 
 

@@ -49,10 +49,14 @@ BAD_IMAGES: Mapping[str, tuple[bytes, str]] = {
 
 @pytest.fixture(scope="module")
 def alone(laptop: Laptop, tmp_path_factory: pytest.TempPathFactory) -> Laptop:
-    """The laptop with a bucket and a registry that no other module fills."""
-    (laptop.home / "store" / "bad-input").mkdir()
-    registry = str(tmp_path_factory.mktemp("alone") / "registry.git")
-    return replace(laptop, settings={"LOOPLINE_STORE__BUCKET": "bad-input", "LOOPLINE_REGISTRY__URL": registry})
+    """The laptop with a bucket and a registry in which nothing is ever built."""
+    return apart(laptop, tmp_path_factory.mktemp("alone"), bucket="bad-input")
+
+
+def apart(laptop: Laptop, folder: Path, *, bucket: str) -> Laptop:
+    (laptop.home / "store" / bucket).mkdir()
+    registry = str(folder / "registry.git")
+    return replace(laptop, settings={"LOOPLINE_STORE__BUCKET": bucket, "LOOPLINE_REGISTRY__URL": registry})
 
 
 def stored(laptop: Laptop) -> Path:
@@ -165,7 +169,8 @@ def test_images_that_can_all_not_be_used(alone: Laptop, tmp_path: Path) -> None:
     assert_in_quarantine_with_the_reason(alone)
 
 
-def test_some_bad_images_and_labels_do_not_stop_the_rest(alone: Laptop, lines: Path, tmp_path: Path) -> None:
+def test_some_bad_images_and_labels_do_not_stop_the_rest(laptop: Laptop, lines: Path, tmp_path: Path) -> None:
+    mixed = apart(laptop, tmp_path, bucket="mixed-input")
     folder = shutil.copytree(lines, tmp_path / "mixed")
     write(folder, {name: data for name, (data, _) in BAD_IMAGES.items()})
     labels = json.loads((folder / "labels.json").read_text())
@@ -175,14 +180,14 @@ def test_some_bad_images_and_labels_do_not_stop_the_rest(alone: Laptop, lines: P
     (folder / "images/twin.png").write_bytes((folder / second).read_bytes())
     more = dict.fromkeys([*BAD_IMAGES, "gone.png"], "1") | {first: " ", "images/twin.png": "another"}
     (folder / "labels.json").write_text(json.dumps(labels | more))
-    outcome = alone.run(folder, epochs=1)
+    outcome = mixed.run(folder, epochs=1)
     assert outcome.code == READY, outcome.log
     dataset = outcome.judged["packaged"]["report"]["model"]["dataset"]
     assert dataset["split_sizes"] == {"train": 46, "val": 12, "test": 12}
     labeled = dataset["labeled"]
     assert (labeled["label_count"], labeled["rejected_count"]) == (71, 8)
     assert (labeled["raw"]["image_count"], labeled["raw"]["quarantined_count"]) == (74, 5)
-    assert_in_quarantine_with_the_reason(alone)
-    page = (stored(alone) / outcome.judged["packaged"]["report"]["page"]["uri"]).read_text()
+    assert_in_quarantine_with_the_reason(mixed)
+    page = (stored(mixed) / outcome.judged["packaged"]["report"]["page"]["uri"]).read_text()
     for reason in ("image quarantined", "same image with two labels", "no such image", "empty label"):
         assert reason in page

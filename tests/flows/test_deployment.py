@@ -103,10 +103,7 @@ def orchestrator(laptop: Laptop, lines: Path, tmp_path_factory: pytest.TempPathF
     with httpx.Client(base_url=url, timeout=30) as api:
         found = Orchestrator(alone, api)
         shutil.copytree(lines, found.bucket / ORDER["source"])
-        found.command(
-            "python", "-c", "from tasks.caching import StoreResults; StoreResults().save('loopline', overwrite=True)"
-        )
-        found.command("prefect", "work-pool", "create", "laptop", "--type", "process", "--overwrite")
+        found.ask("/work_pools/", name="laptop", type="process")
         found.command("prefect", "--no-prompt", "deploy", "--all")
         yield found
 

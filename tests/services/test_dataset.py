@@ -379,5 +379,7 @@ def altered(frozen: Frozen, artifact: Artifact, data: bytes) -> Iterator[None]:
     store = frozen.bench.store
     whole = store.read(artifact.uri)
     store.write(artifact.uri, data)
-    yield
-    store.write(artifact.uri, whole)
+    try:
+        yield
+    finally:
+        store.write(artifact.uri, whole)

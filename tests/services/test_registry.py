@@ -92,9 +92,7 @@ def test_known_shards_need_not_be_given_again(place: Place, tmp_path: Path) -> N
     for lacking, given in ((f"shards/{new[:16]}", [manifest]), ("manifest", [new])):
         with pytest.raises(DataError, match=f"{lacking}.parquet is neither"):
             place.registry.commit_dataset(second, files={key: files[key] for key in given})
-    committed = place.registry.commit_dataset(
-        second, files={manifest: files[manifest], new: files[new]}
-    )
+    committed = place.registry.commit_dataset(second, files={manifest: files[manifest], new: files[new]})
     place.registry.restore_dataset(PROBLEM, committed.name, target=tmp_path / "back")
     assert (tmp_path / f"back/shards/{known[:16]}.parquet").read_text() == "a"
 
