@@ -8,6 +8,7 @@ import logging
 import sys
 from pathlib import Path
 
+from prefect.logging.handlers import PrefectConsoleHandler
 from pydantic import ValidationError
 
 from flows.build_model import build_model
@@ -23,6 +24,8 @@ def main() -> int:
     for name in ("prefect", "prefect.flow_runs", "prefect.task_runs"):
         for handler in logging.getLogger(name).handlers:
             handler.addFilter(_without_foreseen_traceback)
+            if isinstance(handler, PrefectConsoleHandler):
+                logging.getLogger("loopline").addHandler(handler)  # adding it again changes nothing
     try:
         order = Order.model_validate_json(sys.stdin.read())
         keep_results_in_store()

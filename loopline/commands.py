@@ -51,6 +51,8 @@ def source_prefix(settings: Settings, source: str) -> str:
     """Bring a user's folder into the inbox; a prefix of the store is returned as it is."""
     folder = Path(source).expanduser()
     if not folder.is_dir():
+        if source.startswith(("/", "~", ".")):
+            raise ConfigError(f"there is no folder {folder}; name one, or a prefix in the store such as {SAMPLES}")
         return source
     prefix = f"inbox/{folder.resolve().name}"
     mirror_folder(store(settings), folder, prefix)

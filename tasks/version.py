@@ -7,7 +7,7 @@ from tasks.caching import step
 from tasks.places import registry, store, workspace
 
 
-@step(sources=("loopline/dataset.py", "loopline/images.py"))
+@step(sources=("loopline/dataset.py", "loopline/images.py", "loopline/labels.py", "loopline/manifest.py"))
 def version(labeled: LabeledDataset, split: SplitPlan) -> DatasetVersion:
     """Decide which lines are used and on which side, write shards, commit and tag."""
     with workspace() as folder:

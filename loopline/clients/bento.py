@@ -43,7 +43,9 @@ def _fill(context: Path, package: bytes) -> None:
 
 def _build(context: Path, name: str, *, version: str, home: Path) -> Path:
     """Build in a process of its own: where BentoML's home is, it reads from the environment at import."""
-    command = [sys.executable, "-m", "bentoml", "build", "--name", name, "--version", version, "--output", "tag", "."]
+    # A bentofile that is not named explicitly is refused in a hidden folder, such as .loopline.
+    options = ["--name", name, "--version", version, "--bentofile", "bentofile.yaml", "--output", "tag"]
+    command = [sys.executable, "-m", "bentoml", "build", *options, "."]
     environment = os.environ | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true"}
     done = subprocess.run(command, cwd=context, env=environment, capture_output=True, text=True, timeout=BUILD_SECONDS)
     if done.returncode:
