@@ -8,6 +8,7 @@ import logging
 import sys
 from pathlib import Path
 
+from prefect.logging.configuration import setup_logging
 from prefect.logging.handlers import PrefectConsoleHandler
 from pydantic import ValidationError
 
@@ -21,6 +22,7 @@ READY, FAILED, MISTAKEN, HELD_BACK = 0, 1, 2, 3  # exit codes
 
 def main() -> int:
     """Run the order; return the exit code."""
+    setup_logging()
     for name in ("prefect", "prefect.flow_runs", "prefect.task_runs"):
         for handler in logging.getLogger(name).handlers:
             handler.addFilter(_without_foreseen_traceback)
