@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 from prefect.logging.configuration import setup_logging
-from prefect.logging.handlers import PrefectConsoleHandler
 from pydantic import ValidationError
 
 from flows.build_model import build_model
@@ -23,11 +22,9 @@ READY, FAILED, MISTAKEN, HELD_BACK = 0, 1, 2, 3  # exit codes
 def main() -> int:
     """Run the order; return the exit code."""
     setup_logging()
-    for name in ("prefect", "prefect.flow_runs", "prefect.task_runs"):
-        for handler in logging.getLogger(name).handlers:
-            handler.addFilter(_without_foreseen_traceback)
-            if isinstance(handler, PrefectConsoleHandler):
-                logging.getLogger("loopline").addHandler(handler)  # adding it again changes nothing
+    logging.getLogger("loopline").setLevel(logging.INFO)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_without_foreseen_traceback)
     try:
         order = Order.model_validate_json(sys.stdin.read())
         keep_results_in_store()
