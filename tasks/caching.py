@@ -151,7 +151,7 @@ def _why(place: str, now: Leaves) -> str:
     if not store().exists(place):
         return "first run"
     before: Leaves = json.loads(store().read(place))
-    changed = [name for name in now | before if now.get(name) != before.get(name)]
+    changed = [name for name in now | before if now.get(name) != before.get(name) and not name.endswith("size_bytes")]
     reasons = [_reason(name, before.get(name), now.get(name)) for name in changed]
     if not reasons:
         return "no result of the same content is kept"

@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,12 @@ class Laptop:
 
     home: Path
     settings: dict[str, str] = field(default_factory=dict)
+
+    def apart(self, folder: Path, *, bucket: str) -> "Laptop":
+        """Return the same laptop with a bucket and a registry of its own, both empty."""
+        (self.home / "store" / bucket).mkdir()
+        registry = str(folder / "registry.git")
+        return replace(self, settings={"LOOPLINE_STORE__BUCKET": bucket, "LOOPLINE_REGISTRY__URL": registry})
 
     @property
     def environment(self) -> dict[str, str]:

@@ -50,13 +50,7 @@ BAD_IMAGES: Mapping[str, tuple[bytes, str]] = {
 @pytest.fixture(scope="module")
 def alone(laptop: Laptop, tmp_path_factory: pytest.TempPathFactory) -> Laptop:
     """The laptop with a bucket and a registry in which nothing is ever built."""
-    return apart(laptop, tmp_path_factory.mktemp("alone"), bucket="bad-input")
-
-
-def apart(laptop: Laptop, folder: Path, *, bucket: str) -> Laptop:
-    (laptop.home / "store" / bucket).mkdir()
-    registry = str(folder / "registry.git")
-    return replace(laptop, settings={"LOOPLINE_STORE__BUCKET": bucket, "LOOPLINE_REGISTRY__URL": registry})
+    return laptop.apart(tmp_path_factory.mktemp("alone"), bucket="bad-input")
 
 
 def stored(laptop: Laptop) -> Path:
@@ -170,7 +164,7 @@ def test_images_that_can_all_not_be_used(alone: Laptop, tmp_path: Path) -> None:
 
 
 def test_some_bad_images_and_labels_do_not_stop_the_rest(laptop: Laptop, lines: Path, tmp_path: Path) -> None:
-    mixed = apart(laptop, tmp_path, bucket="mixed-input")
+    mixed = laptop.apart(tmp_path, bucket="mixed-input")
     folder = shutil.copytree(lines, tmp_path / "mixed")
     write(folder, {name: data for name, (data, _) in BAD_IMAGES.items()})
     labels = json.loads((folder / "labels.json").read_text())

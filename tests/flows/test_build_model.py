@@ -22,13 +22,7 @@ DONE = (0, 3)  # ready, or held back by the champion
 @pytest.fixture(scope="module")
 def alone(laptop: Laptop, tmp_path_factory: pytest.TempPathFactory) -> Laptop:
     """The laptop with a bucket and a registry that no other module fills."""
-    return apart(laptop, tmp_path_factory.mktemp("alone"), bucket="alone")
-
-
-def apart(laptop: Laptop, folder: Path, *, bucket: str) -> Laptop:
-    (laptop.home / "store" / bucket).mkdir()
-    registry = str(folder / "registry.git")
-    return replace(laptop, settings={"LOOPLINE_STORE__BUCKET": bucket, "LOOPLINE_REGISTRY__URL": registry})
+    return laptop.apart(tmp_path_factory.mktemp("alone"), bucket="alone")
 
 
 def stored(laptop: Laptop) -> Path:
@@ -116,7 +110,7 @@ def test_same_content_in_a_renamed_bucket_is_cached(alone: Laptop, built: Outcom
 def test_killed_in_mid_training_and_run_again_it_resumes_to_the_same_package(
     laptop: Laptop, built: Outcome, lines: Path, tmp_path: Path
 ) -> None:
-    other = apart(laptop, tmp_path, bucket="killed")
+    other = laptop.apart(tmp_path, bucket="killed")
     killed = subprocess.Popen(
         other.command(*other.arguments(lines, epochs=EPOCHS)),
         env=other.environment,
