@@ -89,6 +89,7 @@ class DatasetVersion(Contract):
     shards: tuple[Artifact, ...]
     split_sizes: dict[str, int]
     vocabulary: tuple[str, ...]
+    rules: str = Field("1.1", description="Numbers of the decoding and preprocessing that made the shards.")
     name: str = aside(description="The registry's tag, such as dataset/handwriting/v3.")
     git_revision: str = aside()
     labeled: LabeledDataset = aside()

@@ -19,7 +19,7 @@ from PIL import Image
 from loopline.clients.store import Store, in_parallel
 from loopline.contracts import Artifact, DatasetVersion, LabeledDataset, SplitPlan
 from loopline.errors import DataError
-from loopline.images import decode
+from loopline.images import RULES, decode
 from loopline.labels import SCHEMA as LABELED_SCHEMA
 from loopline.labels import count_reasons, told
 from loopline.manifest import read_manifest, write_parquet
@@ -62,6 +62,7 @@ def freeze(
         shards=shards,
         split_sizes={name: sizes[name] for name in SPLITS},
         vocabulary=vocabulary,
+        rules=_rules(problem),
         name="",
         git_revision="",
         labeled=labeled,
@@ -130,7 +131,7 @@ def _place(
 ) -> tuple[tuple[Artifact, ...], dict[str, Path]]:
     """Note in each row which shard holds its image, and where; return the shards, and the files of the new ones."""
     images = {row["image_sha256"] for row in rows}
-    shards, places = _shards_so_far(store, registry, images=images, problem=problem.name)
+    shards, places = _shards_so_far(store, registry, images=images, problem=problem)
     new = {}
     for path in _write_shards(store, sorted(images - places.keys()), problem=problem, folder=folder):
         shard = registry.artifact(path)
@@ -143,19 +144,25 @@ def _place(
 
 
 def _shards_so_far(
-    store: Store, registry: Registry, *, images: Set[str], problem: str
+    store: Store, registry: Registry, *, images: Set[str], problem: Problem
 ) -> tuple[dict[str, Artifact], dict[str, tuple[str, int]]]:
     """Find images in the shards of earlier versions, whose number is small, from the newest back."""
     shards: dict[str, Artifact] = {}
     places: dict[str, tuple[str, int]] = {}
-    for version in reversed(registry.datasets(problem)):
+    for version in reversed(registry.datasets(problem.name)):
         if images <= places.keys():
             break
+        if version.rules != _rules(problem):
+            continue
         rows = read_manifest(store, version.manifest).select(["image_sha256", "shard", "position"]).to_pylist()
         held = {row["image_sha256"]: (row["shard"], row["position"]) for row in rows if row["shard"]}
         places = {image: place for image, place in held.items() if image in images} | places
         shards |= {shard.sha256: shard for shard in version.shards}
     return shards, places
+
+
+def _rules(problem: Problem) -> str:
+    return f"{RULES}.{problem.rules}"
 
 
 def _write_shards(store: Store, images: Sequence[str], *, problem: Problem, folder: Path) -> Iterator[Path]:

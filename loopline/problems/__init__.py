@@ -49,6 +49,7 @@ class Problem:
     """Everything that Loopline must be told about a problem, as plain functions; handwriting/ documents each."""
 
     name: str
+    rules: int  # raise it when preprocess changes its mind: images are then written into shards anew
     recipe: type[BaseModel]
     preprocess: Callable[..., Pixels]
     normalise_label: Callable[[str], str]

@@ -7,7 +7,7 @@ import unicodedata
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,10 @@ from loopline.intake import take_images
 from loopline.labels import take_labels
 from loopline.learning import fit
 from loopline.manifest import read_manifest
-from loopline.problems import load_problem
+from loopline.problems import Problem, load_problem
 from loopline.settings import StoreSettings, TrainSettings
 
+HANDWRITING = load_problem(PROBLEM)
 OWN = SplitPlan()
 HASHED = SplitPlan(own=False, val_share=0.3, test_share=0.3)
 WIDE_PX = 160  # 27 frames of the default recipe, at HIGH_PX
@@ -42,10 +43,11 @@ class Bench:
     store: Store
     source: str
 
-    def freeze(self, files: Mapping[str, Any], *, split: SplitPlan = OWN) -> DatasetVersion:
+    def freeze(
+        self, files: Mapping[str, Any], *, split: SplitPlan = OWN, problem: Problem = HANDWRITING
+    ) -> DatasetVersion:
         """Put files into the inbox, bytes as they are and anything else as JSON, and make a version of all in it."""
         self.store.upload_all({f"{self.source}/{name}": as_bytes(content) for name, content in files.items()})
-        problem = load_problem(PROBLEM)
         raw = take_images(self.store, PROBLEM, self.source)
         labeled = take_labels(self.store, raw, labels="labels.json", normalise=problem.normalise_label)
         folder = self.place.folder / uuid.uuid4().hex
@@ -268,6 +270,16 @@ def test_new_images_make_one_new_shard_and_leave_the_old(bench: Bench) -> None:
     read = load_lines(bench.store, second, cache=bench.place.folder / "cache")
     assert sum(map(len, read.splits.values())) == 40
     assert_pixels_are_those_of_the_images(bench, read.splits)
+
+
+def test_other_preprocessing_writes_the_same_images_anew(bench: Bench) -> None:
+    files = labelled(lines(range(20)))
+    first = bench.freeze(files)
+    inverted = replace(HANDWRITING, rules=2, preprocess=lambda image: 255 - HANDWRITING.preprocess(image))
+    second = bench.freeze(files, problem=inverted)
+    assert not set(first.shards) & set(second.shards)
+    assert second.digest != first.digest
+    assert bench.freeze(files) == first
 
 
 def test_content_of_an_earlier_version_is_that_version(bench: Bench) -> None:

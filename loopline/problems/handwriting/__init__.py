@@ -72,6 +72,7 @@ def baseline(train: Sequence[Sample], unseen: Sequence[Sample]) -> list[str]:
 
 PROBLEM: Problem = Problem(
     name="handwriting",
+    rules=1,
     recipe=Recipe,
     preprocess=preprocess,
     normalise_label=normalise_label,
