@@ -73,7 +73,7 @@ def test_a_changed_label_says_so_repeats_what_follows_and_rewrites_no_shard(
     changed = alone.run(folder, epochs=1)
     assert changed.code in DONE, changed.log
     assert "version: 3 labels differ" in changed.log
-    assert "train: plan.recipe.epochs changed from 3 to 1" in changed.log
+    assert "train: dataset.manifest changed; plan.recipe.epochs changed from 3 to 1" in changed.log
     assert cached(changed) == set()
     after = {path for path in (stored(alone) / "dvc").rglob("*") if path.is_file()}
     assert len(after - before) == 2, "a new manifest and a new package, and no shard"
