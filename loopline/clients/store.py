@@ -116,12 +116,6 @@ class Store:
         """Store the bytes at the key: readers see the old object or the new one, never a part."""
         self._send(key, io.BytesIO(data))
 
-    def copy(self, source: str, target: str) -> None:
-        """Copy an object of up to 5 GB inside the server."""
-        origin = f"{self._bucket}/{self._root}{source}"
-        with self._explained(source):
-            self._s3.copy_object(Bucket=self._bucket, Key=self._root + target, CopySource=origin)
-
     def delete(self, key: str) -> None:
         """Delete the object at the key, if there is one."""
         with self._explained(key):

@@ -68,10 +68,8 @@ def test_what_is_written_is_read(store: Store) -> None:
     store.write("a/é +%&.txt", b"hello")
     assert store.exists("a/é +%&.txt")
     assert store.read("a/é +%&.txt") == b"hello"
-    store.copy("a/é +%&.txt", "b/copy")
     store.delete("a/é +%&.txt")
     assert not store.exists("a/é +%&.txt")
-    assert store.read("b/copy") == b"hello"
 
 
 def test_zero_bytes_are_read(store: Store) -> None:
@@ -178,7 +176,6 @@ def test_one_store_serves_many_threads(store: Store) -> None:
     "use",
     [
         lambda store, path: store.read("no/such"),
-        lambda store, path: store.copy("no/such", "target"),
         lambda store, path: store.download("no/such", path / "target"),
         lambda store, path: store.fetch(Artifact(sha256="0" * 64, size_bytes=1, uri="no/such"), path / "target"),
     ],
