@@ -7,9 +7,9 @@ A URI is relative to the store's root, so that a contract still holds when the b
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Metrics = dict[str, float]
@@ -95,6 +95,18 @@ class DatasetVersion(Contract):
     labeled: LabeledDataset = aside()
 
 
+class Study(Contract):
+    """What a search for a recipe came to."""
+
+    name: str
+    recipe: dict[str, Scalar] = Field(description="The winner: every value of the recipe that `train` takes.")
+    best: Metrics
+    trial_counts: dict[str, int] = Field(description="complete, pruned, failed.")
+    stopped_by: str = Field(description="The part of the budget that ended first: trials, minutes, cost or grid.")
+    history: Artifact = Field(description="Every trial with its recipe, seed, values per epoch and fate, as JSON.")
+    busy_seconds: float = aside(description="Of all workers together.")
+
+
 class TrainedModel(Contract):
     """The weights with the best validation metric of one training run."""
 
@@ -104,10 +116,13 @@ class TrainedModel(Contract):
     checkpoint: Artifact
     val_metrics: Metrics
     epochs: int
+    study: Study | None = None
     curve: Artifact = aside(description="Metrics per epoch, as JSON lines.")
+    run: str = aside(description="Folder of the run's record in the store, such as runs/<digest>.")
     experiment_url: str | None = aside(None)
     train_seconds: float = aside()
     device: str = aside()
+    cost: float = aside(0.0, description="Of training and of the search before it, by the pool's price per hour.")
 
 
 class Slice(Contract):
@@ -133,6 +148,14 @@ class Opponent(Contract):
     archive: Artifact
 
 
+class Decoding(Contract):
+    """How log-probabilities become an answer: the values were chosen on the validation lines."""
+
+    name: str = Field("greedy", description="One of the problem's decoders.")
+    values: dict[str, Scalar] = Field(default_factory=dict)
+    language: Artifact | None = Field(None, description="What the decoder learnt from the training labels.")
+
+
 class EvaluationReport(Contract):
     """How good a model is on lines it has never seen."""
 
@@ -142,14 +165,35 @@ class EvaluationReport(Contract):
     metrics: Metrics
     interval_95: dict[str, tuple[float, float]]
     baseline_metrics: Metrics
+    baseline_name: str = aside("")
     champion: Opponent | None = None
     champion_metrics: Metrics | None = None
     difference_95: dict[str, tuple[float, float]] | None = Field(
         None, description="Paired interval of (this model - champion) per metric."
     )
     slices: tuple[Slice, ...]
+    decoding: Decoding = Decoding()
+    figures: Metrics = Field(
+        default_factory=dict, description="What else was measured, such as calibration_error or shifted_unchanged."
+    )
     worst: Artifact = Field(description="Every test line with its answer, worst first, as Parquet.")
-    page: Artifact = aside(description="The report, as one self-contained HTML file.")
+    details: Artifact = Field(description="Calibration, abstention, behaviours, for the page; as JSON.")
+
+
+class Latency(Contract):
+    """How long lines of one width take, preprocessing and decoding included."""
+
+    width_px: int
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+
+
+class Footprint(Contract):
+    """What a package asks of a machine: measured in a fresh process, on one CPU thread."""
+
+    latencies: tuple[Latency, ...]
+    peak_memory_mb: float
 
 
 class PackagedModel(Contract):
@@ -158,9 +202,13 @@ class PackagedModel(Contract):
     report: EvaluationReport
     archive: Artifact
     onnx: Artifact
+    weights: Literal["float32", "int8"] = Field("float32", description="int8 where that loses nothing clear.")
+    metrics: Metrics = Field(description="Of the package itself on the test lines: int8 may read a little differently.")
+    interval_95: dict[str, tuple[float, float]]
     bento_tag: str
     size_bytes: int
-    latency_ms: float
+    latency_ms: float = Field(description="Median of a line of 64x1024 px.")
+    footprint: Footprint
 
 
 class Requirement(Contract):
@@ -178,6 +226,7 @@ class Finding(Contract):
     bound: str
     measured: float
     met: bool
+    interval_95: tuple[float, float] | None = Field(None, description="Of what was measured, where lines decide it.")
 
 
 class Verdict(Contract):
@@ -201,6 +250,7 @@ class _Judged(Contract):
     version: str
     packaged: PackagedModel
     verdict: Verdict
+    page: Artifact = aside(description="The report, as one self-contained HTML file.")
 
 
 class ModelReady(_Judged):
@@ -234,6 +284,39 @@ class SplitPlan(Contract):
     )
 
 
+class SearchPlan(Contract):
+    """How much to spend on finding a recipe, and how. Whichever part of the budget ends first ends the search."""
+
+    trials: int | None = Field(None, ge=1, title="Trials", description="Recipes to try.")
+    minutes: float | None = Field(None, gt=0, title="Minutes", description="Of the clock, while workers are busy.")
+    cost: float | None = Field(None, gt=0, title="Cost", description="Of all workers, by the pool's price per hour.")
+    epochs: int | None = Field(
+        None, ge=1, title="Epochs a trial", description="None: as many as the winner is trained for."
+    )
+    sampler: Literal["tpe", "gp", "random", "grid", "cmaes"] = Field(
+        "tpe", title="Sampler", description="Proposes recipes: by what trials taught (tpe, gp, cmaes), or not."
+    )
+    pruner: Literal["median", "hyperband", "asha", "none"] = Field(
+        "median", title="Pruner", description="Ends trials early that fall behind the others."
+    )
+    space: dict[str, tuple[Scalar, ...]] = Field(
+        default_factory=dict,
+        title="Search space",
+        description='Bounds, or words to choose from, instead of the usual ones: {"learning_rate": [0.001, 0.01]}.',
+    )
+    latency: bool = Field(
+        False,
+        title="Latency counts too",
+        description="Search for both: few errors, and a short time on one CPU thread.",
+    )
+
+    @model_validator(mode="after")
+    def _has_a_budget(self) -> Self:
+        if self.trials is None and self.minutes is None and self.cost is None:
+            raise ValueError("a search needs a budget: trials, minutes or cost")
+        return self
+
+
 class FitPlan(Contract):
     """How much to learn, and from which starting values."""
 
@@ -245,6 +328,9 @@ class FitPlan(Contract):
     minutes: float | None = Field(
         None, gt=0, title="Minutes", description="Stop learning then and keep the best so far; None: no limit."
     )
+    search: SearchPlan | None = Field(
+        None, title="Search", description="Find a recipe first; the values above are then not searched but kept."
+    )
     seed: int = Field(1, ge=0, title="Seed", description="Same order, same seed, same model (on a CPU, bit for bit).")
 
 
@@ -254,9 +340,6 @@ class Requirements(Contract):
     goal: str = Field("", title="Goal", description="What the model is for, in a sentence.")
     bounds: tuple[Requirement, ...] = Field(
         (), title="Bounds", description="Each must hold, or the model is held back."
-    )
-    price_per_hour: float = Field(
-        0.0, ge=0, title="Price per hour", description="Of the training machine; the metric cost follows from it."
     )
 
 

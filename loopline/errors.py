@@ -12,6 +12,8 @@
 Every message is one sentence: what is wrong, where, what to do.
 """
 
+from pydantic import ValidationError
+
 
 class LooplineError(Exception):
     """Any failure that Loopline foresaw."""
@@ -43,3 +45,9 @@ class DataError(FinalError):
 
 class IntegrityError(FinalError):
     """Bytes read are not those that their digest names."""
+
+
+def wrong_values(error: ValidationError) -> str:
+    """Say in one line which values pydantic refused, and why."""
+    said = ((".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, ")) for one in error.errors())
+    return "; ".join(f"{place}: {reason.lower()}" if place else reason for place, reason in said)

@@ -6,6 +6,7 @@ Only tasks, dispatch, cli and deployments read settings. Everything else is give
 """
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -81,13 +82,46 @@ class RegistrySettings(BaseModel):
 
 
 class TrainSettings(BaseModel):
-    """What the machine that trains can do."""
+    """What the machines that train can do, and what they cost."""
 
     model_config = ConfigDict(frozen=True)
 
     accelerator: str = Field("auto", description="cpu, gpu or auto: Lightning's accelerator.")
     precision: str = Field("auto", description="Lightning's precision; auto: 32-bit on a CPU, bf16 on a GPU.")
-    threads: int | None = Field(None, ge=1, description="CPU threads of training; unset: all cores.")
+    threads: int | None = Field(None, ge=1, description="CPU threads of a process that trains; unset: all cores.")
+    strategy: str = Field("auto", description="Lightning's strategy, such as ddp; auto: its own choice.")
+    devices: int = Field(1, ge=1, description="GPUs, or processes on a CPU, of one machine.")
+    nodes: int = Field(1, ge=1, description="Machines of one training run.")
+    compile: bool = Field(False, description="torch.compile: minutes at the start, for long runs on a GPU.")
+    loader_workers: int = Field(0, ge=0, description="Processes that prepare batches; 0: the training process itself.")
+    price_per_hour: float = Field(0.0, ge=0, description="Of one machine, in your currency; cost follows from it.")
+
+
+class TuneSettings(BaseModel):
+    """Who works on a search, and where its trials are written down."""
+
+    model_config = ConfigDict(frozen=True)
+
+    storage: SecretStr = Field(
+        SecretStr(LAPTOP),
+        description='"laptop" (SQLite in LOOPLINE_HOME), or a database for many machines: postgresql://user:password@host/db.',
+    )
+    workers: int = Field(1, ge=1, description="Processes on this machine; each takes its share of the cores.")
+    deployment: str | None = Field(None, description="Deployment that more workers run as, such as run-trials/gpu.")
+    pool_workers: int = Field(0, ge=0, description="How many of these; they need a storage that they can reach.")
+
+
+class CometSettings(BaseModel):
+    """The experiment tracker. The record in the store is the truth; Comet receives the same."""
+
+    model_config = ConfigDict(frozen=True)
+
+    mode: Literal["off", "online", "offline"] = Field("off", description="offline: archives in LOOPLINE_HOME/comet.")
+    api_key: SecretStr | None = None
+    workspace: str | None = None
+    project: str = "loopline"
+    url: str | None = Field(None, description="Of your own Comet server; unset: Comet's.")
+    log_code: bool = Field(False, description="Send source, git patch, environment and command line too.")
 
 
 class Settings(BaseSettings):
@@ -103,6 +137,8 @@ class Settings(BaseSettings):
     prefect: PrefectSettings = PrefectSettings()
     registry: RegistrySettings = RegistrySettings()
     train: TrainSettings = TrainSettings()
+    tune: TuneSettings = TuneSettings()
+    comet: CometSettings = CometSettings()
 
     @property
     def folder(self) -> Path:

@@ -6,7 +6,7 @@ stay light: the service imports them without torch.
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,8 @@ import numpy.typing as npt
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from loopline.contracts import Requirements, Scalar
-from loopline.errors import ConfigError
+from loopline.contracts import Decoding, Requirements, Scalar
+from loopline.errors import ConfigError, wrong_values
 
 Pixels = npt.NDArray[np.uint8]  # HW: one grey line, 0 black, 255 white
 
@@ -44,6 +44,21 @@ class Answer:
     confidence: float
 
 
+Decode = Callable[[npt.NDArray[np.float32]], Answer]  # the log-probabilities of one line, (T, C), up to its true end
+
+
+@dataclass(frozen=True)
+class Search:
+    """Where a tuner looks for a value of a recipe: metadata of the recipe's field, as Annotated[float, Search(...)].
+
+    A field of words (Literal) or truth values takes no bounds.
+    """
+
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+
+
 @dataclass(frozen=True)
 class Problem:
     """Everything that Loopline must be told about a problem, as plain functions; handwriting/ documents each."""
@@ -59,7 +74,12 @@ class Problem:
     loader: Callable[..., Any]
     system: Callable[..., Any]
     inputs: Callable[..., dict[str, npt.NDArray[Any]]]
-    answers: Callable[..., list[Answer]]
+    answers: Callable[..., list[Answer]]  # (what the network says, what it was fed, *, decode)
+    language: Callable[[Sequence[str]], bytes]  # what a decoder can learn from training labels, as JSON
+    decodings: Callable[[], list[Decoding]]  # to choose from on validation lines, the simplest first
+    decoder: Callable[..., Decode]  # (decoding, *, vocabulary, language) -> Decode
+    behaviours: Mapping[str, Callable[[Pixels], Pixels]]  # changes of a line that must not change the answer
+    minimum_sets: Mapping[str, Callable[[str], bool]]  # which characters are judged apart
     tally: Callable[[str, str], dict[str, tuple[float, float]]]
     baseline: Callable[..., list[str]]
     baseline_name: str
@@ -76,8 +96,7 @@ class Problem:
         try:
             return self.recipe.model_validate(values)
         except ValidationError as error:
-            wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}" for e in error.errors())
-            raise ConfigError(f"the recipe for {self.name} does not hold: {wrong}") from None
+            raise ConfigError(f"the recipe for {self.name} does not hold: {wrong_values(error)}") from None
 
     def requirements(self) -> Requirements:
         """Read the problem's own requirements.yaml."""
