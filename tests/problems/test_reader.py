@@ -56,7 +56,7 @@ def test_distortion_keeps_padding_paper_and_ink_in_range() -> None:
     torch.manual_seed(0)
     ink_BHW = torch.randint(0, 256, (4, 32, 120), dtype=torch.uint8)
     widths_B = torch.tensor([120, 90, 60, 30])
-    out_BHW = distort(ink_BHW, widths_B, strength=1.0)
+    out_BHW = distort(ink_BHW, widths_B, shape=1.0, wear=1.0)
     assert out_BHW.min() >= 0
     assert out_BHW.max() <= 1
     for line_HW, width in zip(out_BHW, widths_B.tolist(), strict=True):
@@ -65,7 +65,7 @@ def test_distortion_keeps_padding_paper_and_ink_in_range() -> None:
 
 def test_no_strength_distorts_nothing() -> None:
     ink_BHW = torch.randint(0, 256, (2, 32, 40), dtype=torch.uint8)
-    assert torch.equal(distort(ink_BHW, torch.tensor([40, 40]), strength=0.0), ink_BHW.float() / 255)
+    assert torch.equal(distort(ink_BHW, torch.tensor([40, 40]), shape=0.0, wear=0.0), ink_BHW.float() / 255)
 
 
 def test_every_line_comes_once_an_epoch_in_an_order_of_seed_and_epoch() -> None:

@@ -12,11 +12,9 @@ from loopline.problems.handwriting.alphabet import encode, greedy
 from loopline.problems.handwriting.augment import distort
 from loopline.problems.handwriting.data import Batch
 from loopline.problems.handwriting.metrics import tally
-from loopline.problems.handwriting.model import Reader, ctc_loss, frames
+from loopline.problems.handwriting.model import Block, Reader, ctc_loss, frames
 from loopline.problems.handwriting.recipe import Recipe
 
-SHORTCUT_WEIGHT = 0.1  # of the loss of the head without context (Retsinas et al. 2022)
-WARM_UP = 0.15  # of all steps
 LARGEST_GRADIENT = 5.0  # norm; CTC's first steps are steep
 
 
@@ -27,30 +25,50 @@ class ReaderSystem(L.LightningModule):
         super().__init__()
         self.recipe, self.vocabulary = recipe, tuple(vocabulary)
         self.reader = Reader(recipe, len(vocabulary) + 1)
-        self._edits = self._characters = 0.0
+        self._counts = torch.zeros(2, dtype=torch.float64)  # edits, characters
+
+    def compile(self, *_: Any, **__: Any) -> None:
+        """Compile the convolutions, for any width; around them are strings and lengths that no compiler follows."""
+        for block in self.reader.stages.modules():
+            if isinstance(block, Block):
+                block.compile(dynamic=True)
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        """Return the loss per character."""
-        ink_BHW = distort(batch.ink_BHW, batch.widths_B, strength=self.recipe.augment) * 255
+        """Return the loss per character of the whole batch, of which this rank may have a share."""
+        ink_BHW = distort(batch.ink_BHW, batch.widths_B, shape=self.recipe.augment, wear=self.recipe.wear) * 255
         features_BTD = self.reader.features(ink_BHW, batch.widths_B)
         targets = [encode(label, self.vocabulary) for label in batch.labels]
         loss = ctc_loss(self.reader.head_log_probs(features_BTD, batch.widths_B), batch.widths_B, targets)
         shortcut = ctc_loss(self.reader.shortcut_log_probs(features_BTD), batch.widths_B, targets)
-        total = loss + SHORTCUT_WEIGHT * shortcut
-        self.log("train_loss", total, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch))
-        return total
+        total = loss + self.recipe.shortcut * shortcut
+        count = sum(map(len, targets))
+        self.log(
+            "train_loss",
+            total.detach() / count,
+            on_step=False,
+            on_epoch=True,
+            prog_bar=True,
+            batch_size=count * self.trainer.world_size,  # Lightning takes their mean over ranks, in whole numbers
+            sync_dist=True,
+        )
+        return total / self._mean_over_ranks(count)
+
+    def _mean_over_ranks(self, count: int) -> float:
+        """Return what each rank divides its sum by, so that the mean of their gradients is the whole batch's."""
+        if self.trainer.world_size == 1:
+            return count
+        return float(self.trainer.strategy.reduce(torch.tensor(float(count), device=self.device), reduce_op="mean"))
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        """Count edits, and the loss where the truth can be spelt."""
+        """Count edits and characters."""
         for truth, answer in zip(batch.labels, self.read(batch), strict=True):
-            edits, characters = tally(truth, answer.text)["cer"]
-            self._edits += edits
-            self._characters += characters
+            self._counts += torch.tensor(tally(truth, answer.text)["cer"], dtype=torch.float64)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the CER of the whole split."""
-        self.log("val_cer", self._edits / max(self._characters, 1), prog_bar=True)
-        self._edits = self._characters = 0.0
+        """Log the CER of the whole split, over all ranks."""
+        counts = self.trainer.strategy.reduce(self._counts.to(self.device), reduce_op="sum")
+        self.log("val_cer", float(counts[0] / counts[1].clamp(min=1)), prog_bar=True)
+        self._counts.zero_()
 
     def forward(self, ink_BHW: Tensor, widths_B: Tensor) -> Tensor:
         """Return log-probabilities, (B, T, C)."""
@@ -73,7 +91,7 @@ class ReaderSystem(L.LightningModule):
             optimizer,
             max_lr=self.recipe.learning_rate,
             total_steps=int(self.trainer.estimated_stepping_batches),
-            pct_start=WARM_UP,
+            pct_start=self.recipe.warm_up,
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
