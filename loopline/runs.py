@@ -1,18 +1,26 @@
 """A training run's files in the store, so that another machine can go on where this one stopped.
 
-runs/<digest>/state.json names the checkpoint and weights of the last whole epoch by their digests; it is written after
-them, so a kill at any line leaves a state that can be resumed.
+runs/<digest>/state.json names the checkpoint and weights of the last whole epoch by their digests, and how long the
+record and TensorBoard's files were then; it is written after them, so a kill at any line leaves a state that can be
+resumed.
 """
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from loopline.clients.store import Store
 from loopline.contracts import Artifact, Contract
 from loopline.errors import DataError, IntegrityError, LooplineError
+
+LOGS = ("record-*.jsonl", "files/*", "tensorboard/*")  # only ever appended to, or named by their content
+LogName = Annotated[str, Field(pattern=r"^((files|tensorboard)/)?[^/.][^/]*$")]  # below the run's folder, never above
 
 
 class RunState(Contract):
@@ -21,6 +29,7 @@ class RunState(Contract):
     epoch: int
     checkpoint: Artifact
     weights: Artifact
+    logs: dict[LogName, int] = Field(default_factory=dict, description="Bytes of each file that is only appended to.")
 
 
 class RunFolder:
@@ -30,6 +39,7 @@ class RunFolder:
         self.store, self.prefix, self.path = store, f"runs/{digest}", runs / digest
         self.checkpoint, self.weights = self.path / "last.ckpt", self.path / "best.safetensors"
         self._best: Artifact | None = None
+        self._kept: dict[str, int] = {}
 
     def resume(self) -> int | None:
         """Bring the state of an interrupted run here; return its last whole epoch, or None for a new run.
@@ -44,8 +54,10 @@ class RunFolder:
         try:
             self.store.fetch(state.checkpoint, self.checkpoint)
             self.store.fetch(state.weights, self.weights)
+            self._fetch_logs(state.logs)
         except (IntegrityError, DataError):
-            self.checkpoint.unlink(missing_ok=True)
+            shutil.rmtree(self.path)
+            self.path.mkdir()
             return None
         self._best = state.weights
         return state.epoch
@@ -55,17 +67,36 @@ class RunFolder:
         if improved or self._best is None:
             self._best = self.store.put(self.weights, f"{self.prefix}/weights-{epoch}.safetensors")
         checkpoint = self.store.put(self.checkpoint, f"{self.prefix}/epoch-{epoch}.ckpt")
-        state = RunState(epoch=epoch, checkpoint=checkpoint, weights=self._best)
+        self._kept = keep_logs(self.store, self.path, prefix=self.prefix, kept=self._kept)
+        state = RunState(epoch=epoch, checkpoint=checkpoint, weights=self._best, logs=self._kept)
         self.store.write(f"{self.prefix}/state.json", state.model_dump_json().encode())
         self.store.delete(f"{self.prefix}/epoch-{epoch - 1}.ckpt")
 
     def finish(self, curve: str) -> tuple[Artifact, Artifact]:
-        """Keep curve and TensorBoard files; return the artifacts of the best weights and of the curve."""
+        """Keep the curve and the last of the logs; return the artifacts of the best weights and of the curve."""
         if self._best is None:
             raise LooplineError(f"{self.prefix}: no epoch was finished")
-        for path in sorted((self.path / "tensorboard").glob("*")):
-            self.store.put(path, f"{self.prefix}/tensorboard/{path.name}")
+        keep_logs(self.store, self.path, prefix=self.prefix, kept=self._kept)
         return self._best, self.store.put(curve.encode(), f"{self.prefix}/curve.jsonl")
+
+    def _fetch_logs(self, sizes: Mapping[str, int]) -> None:
+        """Bring the logs here as they were at the kept epoch: what is longer comes from an epoch that is repeated."""
+        for name, size_bytes in sizes.items():
+            self.store.download(f"{self.prefix}/{name}", self.path / name)
+            os.truncate(self.path / name, size_bytes)
+        self._kept = dict(sizes)
+
+
+def keep_logs(store: Store, folder: Path, *, prefix: str, kept: Mapping[str, int] | None = None) -> dict[str, int]:
+    """Store a run folder's records, their files and TensorBoard's; skip what was `kept` at its present size.
+
+    Returns the size in bytes of each, by its name below the prefix.
+    """
+    paths = [path for pattern in LOGS for path in folder.glob(pattern) if path.suffix != ".part"]
+    sizes = {str(path.relative_to(folder)): path.stat().st_size for path in paths}
+    new = {f"{prefix}/{name}": folder / name for name, size in sizes.items() if (kept or {}).get(name) != size}
+    store.upload_all(new)
+    return sizes
 
 
 def run_digest(dataset: Contract, plan: Contract, sources: Mapping[str, str]) -> str:
