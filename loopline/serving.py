@@ -6,39 +6,64 @@ Needs no torch: what runs the network is handed in.
 import io
 import json
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from loopline.contracts import Decoding
 from loopline.errors import IntegrityError
 from loopline.images import decode
-from loopline.problems import Answer, Pixels, Problem, load_problem
+from loopline.problems import Answer, Decode, Pixels, Problem, load_problem
 
 Run = Callable[[Mapping[str, npt.NDArray[Any]]], npt.NDArray[np.float32]]
 
 BATCH_LINES = 16  # lines of similar width read together
+LANGUAGE = "language.json"  # in a package whose decoder knows language
 
 
 class Predictor:
     """A trained model that reads."""
 
-    def __init__(self, problem: Problem, recipe: Any, *, vocabulary: Sequence[str], run: Run) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        recipe: Any,
+        *,
+        vocabulary: Sequence[str],
+        run: Run,
+        decode: Decode | None = None,
+        batch_lines: int = BATCH_LINES,
+    ) -> None:
         self.problem, self.recipe, self.vocabulary, self.run = problem, recipe, tuple(vocabulary), run
+        self.decode = decode or problem.decoder(problem.decodings()[0], vocabulary=self.vocabulary, language=None)
+        self.batch_lines = batch_lines
 
     @classmethod
     def open(cls, package: Path | bytes, *, threads: int = 1) -> Self:
-        """Open a package, whose digest the caller has checked; IntegrityError if parts are missing."""
+        """Open a package, whose digest the caller has checked; IntegrityError if parts are missing.
+
+        It reads line by line: a network of whole numbers scales what an LSTM is given by the whole batch, and a line's
+        answer must not depend on its neighbours.
+        """
         try:
             with zipfile.ZipFile(package if isinstance(package, Path) else io.BytesIO(package)) as archive:
                 facts, network = json.loads(archive.read("model.json")), archive.read("model.onnx")
+                language = archive.read(LANGUAGE) if LANGUAGE in archive.namelist() else None
+            problem, vocabulary = load_problem(facts["problem"]), facts["vocabulary"]
+            decoding = Decoding.model_validate(facts["decoding"])
         except (zipfile.BadZipFile, KeyError, ValueError) as error:
             raise IntegrityError(f"this is no model package: {error}; fetch it from the registry again") from None
-        problem = load_problem(facts["problem"])
-        recipe = problem.make_recipe(facts["recipe"])
-        return cls(problem, recipe, vocabulary=facts["vocabulary"], run=onnx_run(network, threads=threads))
+        return cls(
+            problem,
+            problem.make_recipe(facts["recipe"]),
+            vocabulary=vocabulary,
+            run=onnx_run(network, threads=threads),
+            decode=problem.decoder(decoding, vocabulary=vocabulary, language=language),
+            batch_lines=1,
+        )
 
     def read_images(self, images: Sequence[bytes]) -> list[Answer]:
         """Read encoded pictures; DataError for one that can't be decoded."""
@@ -46,15 +71,18 @@ class Predictor:
 
     def read(self, lines: Sequence[Pixels]) -> list[Answer]:
         """Read lines as shards hold them, in any number; answers come in the same order."""
-        order = sorted(range(len(lines)), key=lambda number: lines[number].shape[1] / lines[number].shape[0])
         answers: dict[int, Answer] = {}
-        for start in range(0, len(order), BATCH_LINES):
-            chosen = order[start : start + BATCH_LINES]
+        for chosen in batches(lines, self.batch_lines):
             fed = self.problem.inputs([lines[number] for number in chosen], self.recipe)
-            answers.update(
-                zip(chosen, self.problem.answers(self.run(fed), fed, vocabulary=self.vocabulary), strict=True)
-            )
+            answers.update(zip(chosen, self.problem.answers(self.run(fed), fed, decode=self.decode), strict=True))
         return [answers[number] for number in range(len(lines))]
+
+
+def batches(lines: Sequence[Pixels], batch_lines: int = BATCH_LINES) -> Iterator[list[int]]:
+    """Yield the numbers of lines of similar width, to be read together."""
+    order = sorted(range(len(lines)), key=lambda number: lines[number].shape[1] / lines[number].shape[0])
+    for start in range(0, len(order), batch_lines):
+        yield order[start : start + batch_lines]
 
 
 def onnx_run(network: bytes, *, threads: int = 1) -> Run:

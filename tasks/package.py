@@ -12,8 +12,12 @@ from tasks.places import cache, store, workspace
 @step(
     sources=(
         "loopline/packaging.py",
+        "loopline/quantization.py",
+        "loopline/footprint.py",
+        "loopline/card.py",
         "loopline/serving.py",
         "loopline/evaluation.py",
+        "loopline/judging.py",
         "loopline/images.py",
         "loopline/clients/bento.py",
         "deployments/bento",
@@ -32,7 +36,11 @@ def package_model(report: EvaluationReport) -> PackagedModel:
         report=report,
         archive=archive,
         onnx=objects.put(made.network, f"packages/{made.sha256}.onnx"),
+        weights=made.weights,
+        metrics=made.judged.metrics,
+        interval_95=made.judged.intervals,
         bento_tag=tag,
         size_bytes=archive.size_bytes,
         latency_ms=made.latency_ms,
+        footprint=made.footprint,
     )

@@ -10,19 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import packages
 import psutil
 import pytest
-import torch
 
-from loopline import contracts as c
 from loopline.clients.bento import build_bento
-from loopline.packaging import pack
-from loopline.problems import load_problem
-from loopline.problems.handwriting.samples import write_samples
+from loopline.problems.handwriting.samples import draw_lines, write_samples
+from loopline.quantization import quantize
 from loopline.serving import Predictor
 
 ROOT = Path(__file__).parents[2]
-METRICS = ("cer", "wer", "line_accuracy")
 NO_PICTURES = {
     "garbage.bin": bytes(range(256)) * 4,
     "garbage.png": bytes(range(256)) * 4,
@@ -77,46 +74,11 @@ class Served:
 
 @pytest.fixture(scope="module")
 def archive() -> bytes:
-    """A package of a reader that never learnt: its answers are nonsense, and always the same."""
-    problem = load_problem("handwriting")
-    recipe = problem.make_recipe({"channels": 8, "hidden": 32, "layers": 1})
-    something = c.Artifact(sha256="0" * 64, size_bytes=1, uri="blobs/0")
-    raw = c.RawDataset(problem="handwriting", manifest=something, image_count=1, quarantined_count=0, source="inbox/a")
-    dataset = c.DatasetVersion(
-        problem="handwriting",
-        manifest=something,
-        shards=(something,),
-        split_sizes={"train": 1, "val": 1, "test": 1},
-        vocabulary=tuple("0123456789"),
-        name="dataset/handwriting/v1",
-        git_revision="",
-        labeled=c.LabeledDataset(problem="handwriting", manifest=something, label_count=1, rejected_count=0, raw=raw),
-    )
-    model = c.TrainedModel(
-        dataset=dataset,
-        recipe=recipe.model_dump(),
-        seed=1,
-        checkpoint=something,
-        val_metrics={"val_cer": 1.0},
-        epochs=1,
-        curve=something,
-        train_seconds=1,
-        device="cpu",
-    )
-    report = c.EvaluationReport(
-        model=model,
-        split="test",
-        sample_count=1,
-        metrics=dict.fromkeys(METRICS, 0.5),
-        interval_95=dict.fromkeys(METRICS, (0.0, 1.0)),
-        baseline_metrics=dict.fromkeys(METRICS, 0.5),
-        slices=(),
-        worst=something,
-        page=something,
-    )
-    torch.manual_seed(1)
-    untrained = problem.system(recipe, dataset.vocabulary)
-    return pack(problem, recipe, vocabulary=dataset.vocabulary, system=untrained, report=report)[0]
+    """A package in whole numbers whose decoder knows language."""
+    lines = [line.pixels for line in draw_lines(seed=1, counts={"train": 4})]
+    small = quantize(packages.network(), [packages.PROBLEM.inputs([line], packages.RECIPE) for line in lines])
+    beam = packages.PROBLEM.decodings()[-1]
+    return packages.package(beam, language=packages.PROBLEM.language(["407", "1223"]), onnx=small)
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from loopline.problems import Answer, Pixels, Problem, Sample
-from loopline.problems.handwriting.alphabet import greedy, normalise_label, vocabulary
+from loopline.problems import Answer, Decode, Pixels, Problem, Sample
+from loopline.problems.handwriting.alphabet import normalise_label, vocabulary
+from loopline.problems.handwriting.behaviours import BEHAVIOURS, MINIMUM_SETS
+from loopline.problems.handwriting.decoding import decoder, decodings, language
 from loopline.problems.handwriting.lines import frame_count, pad, prepare, preprocess, reject, unspellable
 from loopline.problems.handwriting.recipe import Recipe
 
@@ -33,12 +35,11 @@ def inputs(lines: Sequence[Pixels], recipe: Recipe) -> dict[str, npt.NDArray[Any
 
 
 def answers(
-    log_probs_BTC: npt.NDArray[np.float32], fed: Mapping[str, npt.NDArray[Any]], *, vocabulary: Sequence[str]
+    log_probs_BTC: npt.NDArray[np.float32], fed: Mapping[str, npt.NDArray[Any]], *, decode: Decode
 ) -> list[Answer]:
     """Read each line's log-probabilities, up to its true end."""
     return [
-        Answer(*greedy(line_TC[: frame_count(int(width))], vocabulary))
-        for line_TC, width in zip(log_probs_BTC, fed["widths"], strict=True)
+        decode(line_TC[: frame_count(int(width))]) for line_TC, width in zip(log_probs_BTC, fed["widths"], strict=True)
     ]
 
 
@@ -83,6 +84,11 @@ PROBLEM: Problem = Problem(
     system=system,
     inputs=inputs,
     answers=answers,
+    language=language,
+    decodings=decodings,
+    decoder=decoder,
+    behaviours=BEHAVIOURS,
+    minimum_sets=MINIMUM_SETS,
     tally=tally,
     baseline=baseline,
     baseline_name="label of the nearest training line, by pixels of a 64x16 thumbnail",

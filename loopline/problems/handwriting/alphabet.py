@@ -34,8 +34,8 @@ def frames_needed(label: str) -> int:
 def greedy(log_probs_TC: npt.NDArray[np.float32], vocabulary: Sequence[str]) -> tuple[str, float]:
     """Read the best path (Graves et al. 2006, section 3.2).
 
-    Returns the text and its confidence: the geometric mean, over the characters read, of each one's best
-    probability; for an empty text the mean probability of blank.
+    Returns the text and its confidence that the whole line is right: the product, over the characters read, of each
+    one's best probability; for an empty text the mean probability of blank.
     """
     best_T = log_probs_TC.argmax(axis=1)
     top_T = log_probs_TC.max(axis=1)
@@ -46,4 +46,4 @@ def greedy(log_probs_TC: npt.NDArray[np.float32], vocabulary: Sequence[str]) -> 
             text += vocabulary[number - 1]
             scores.append(top_T[frame : frame + length].max())
         frame += length
-    return text, float(np.exp(np.mean(scores if scores else top_T)))
+    return text, float(np.exp(np.sum(scores) if scores else np.mean(top_T)))
