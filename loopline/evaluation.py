@@ -1,45 +1,57 @@
-"""Judge a trained model on lines that it has never seen: metrics, intervals, slices, the champion beside it, a page."""
+"""Judge a trained model on lines that it has never seen, and the champion beside it: metrics, intervals, probes."""
 
-import io
-import json
 import logging
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-from PIL import Image
 
+from loopline.behaving import Probe, figure_names, probe_behaviours, probe_minimum_sets
+from loopline.calibration import abstention, calibration_error, reliability
 from loopline.clients.store import Store
-from loopline.contracts import Baseline, EvaluationReport, Metrics, Opponent, Slice, TrainedModel
+from loopline.contracts import Baseline, Decoding, EvaluationReport, Metrics, Opponent, TrainedModel
 from loopline.dataset import load_lines
-from loopline.judging import Interval, Tally, interval_95, paired_interval_95, totals
+from loopline.decoding import Chosen, choose
+from loopline.details import DecodingResult, Details
+from loopline.errors import ConfigError, DataError, IntegrityError
+from loopline.judging import (
+    Interval,
+    Tally,
+    check_line_count,
+    interval_95,
+    paired_interval_95,
+    totals,
+)
 from loopline.manifest import write_manifest
 from loopline.problems import Answer, Problem, Sample
-from loopline.report import Findings, LineResult, render
 from loopline.serving import Predictor, system_run
+from loopline.slicing import slices
 
 log = logging.getLogger(__name__)
 
-LEAST_SLICE_LINES = 5  # fewer say nothing about a slice
-LENGTH_SLICES = 3  # short, middle and long thirds
+CALIBRATION_ERROR = "calibration_error"
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """One model's answers on a split, counted."""
+    """One model's answers on a split, counted: all lines together, and some apart for each probe."""
 
     samples: Sequence[Sample]
     answers: Sequence[Answer]
     tallies: Sequence[Tally]
+    probes: Sequence[Probe]
 
     @property
     def metrics(self) -> Metrics:
         """Of the whole split."""
         return totals(self.tallies)
+
+    @property
+    def figures(self) -> Metrics:
+        """What the probes measured."""
+        return {name: value for probe in self.probes for name, value in totals(probe.tallies).items()}
 
     @property
     def groups(self) -> list[str]:
@@ -48,12 +60,21 @@ class Judgement:
 
     @property
     def intervals(self) -> dict[str, Interval]:
-        """95 % intervals of the metrics."""
-        return interval_95(self.tallies, self.groups)
+        """95 % intervals of the metrics and of what the probes measured."""
+        found = interval_95(self.tallies, self.groups)
+        for probe in self.probes:
+            found |= interval_95(probe.tallies, self._groups_of(probe))
+        return found
 
     def difference(self, champion: "Judgement") -> dict[str, Interval]:
-        """95 % intervals of (this - champion) on the same lines."""
-        return paired_interval_95(self.tallies, champion.tallies, groups=self.groups)
+        """95 % intervals of (this - champion) on the same lines, of the metrics and of the probes that both have."""
+        found = paired_interval_95(self.tallies, champion.tallies, groups=self.groups)
+        theirs = {probe.name: probe.tallies for probe in champion.probes}
+        for probe in self.probes:
+            if probe.name in theirs:
+                groups = self._groups_of(probe)
+                found |= paired_interval_95(probe.tallies, theirs[probe.name], groups=groups)
+        return found
 
     def order(self) -> list[int]:
         """Line numbers, most edits first; among equals the surest mistake first."""
@@ -62,6 +83,10 @@ class Judgement:
             range(len(self.samples)),
             key=lambda n: (-self.tallies[n][name][0], -self.answers[n].confidence, self.samples[n].key),
         )
+
+    def _groups_of(self, probe: Probe) -> list[str]:
+        groups = self.groups
+        return [groups[number] for number in probe.numbers]
 
 
 def evaluate_model(
@@ -74,36 +99,65 @@ def evaluate_model(
     folder: Path,
     cache: Path,
 ) -> EvaluationReport:
-    """Judge a model, and the champion beside it, on the test split; keep every answer and the page in the store."""
-    lines = load_lines(store, model.dataset, cache=cache)
-    samples = lines.splits["test"]
-    trained = fetch_system(store, problem, model=model, folder=folder)
-    recipe, vocabulary = problem.make_recipe(model.recipe), model.dataset.vocabulary
-    ours = judge_lines(
-        problem, Predictor(problem, recipe, vocabulary=vocabulary, run=system_run(trained)), samples=samples
-    )
-    theirs = None
-    if opponent:
-        theirs = judge_lines(problem, Predictor.open(store.read_artifact(opponent.archive)), samples=samples)
-    curve = [json.loads(line) for line in store.read_artifact(model.curve).decode().splitlines()]
-    html = page(
-        model, ours, floor=floor, opponent=opponent, champion=theirs, curve=curve, rejected=lines.rejected
-    ).encode()
+    """Judge a model, and the champion beside it, on the test split; keep every answer and all details in the store.
+
+    How answers are decoded is chosen on the validation lines. Raises DataError for too few test lines, IntegrityError
+    for a champion that can't be opened.
+    """
+    champion = open_champion(store, opponent, problem=problem) if opponent else None
+    lines = load_lines(store, model.dataset, cache=cache).splits
+    system = fetch_system(store, problem, model=model, folder=folder)
+    ours, chosen = judge_model(problem, model, system=system, lines=lines)
+    theirs = judge_lines(problem, champion, samples=lines["test"]) if champion else None
+    details = detail(problem, ours, decodings=chosen.results)
     log.info("evaluate: %s", ", ".join(f"{name} {value:.4f}" for name, value in ours.metrics.items()))
     return EvaluationReport(
         model=model,
         split="test",
-        sample_count=len(samples),
+        sample_count=len(ours.samples),
         metrics=ours.metrics,
         interval_95=ours.intervals,
         baseline_metrics=floor.metrics,
+        baseline_name=floor.name,
         champion=opponent,
-        champion_metrics=theirs.metrics if theirs else None,
+        champion_metrics=theirs.metrics | theirs.figures if theirs else None,
         difference_95=ours.difference(theirs) if theirs else None,
-        slices=slices(ours),
-        worst=write_manifest(store, lines_table(ours)),
-        page=store.put(html, f"reports/{model.digest}.html"),
+        slices=slices(ours.samples, ours.tallies),
+        decoding=_kept(store, chosen),
+        figures={CALIBRATION_ERROR: calibration_error(details.reliability), **ours.figures},
+        worst=write_manifest(store, lines_table(ours, champion=theirs)),
+        details=store.publish(details.model_dump_json().encode(), "details", suffix=".json"),
     )
+
+
+def judge_model(
+    problem: Problem, model: TrainedModel, *, system: Any, lines: Mapping[str, Sequence[Sample]]
+) -> tuple[Judgement, Chosen]:
+    """Choose how to decode on the validation lines, then read the test lines, as they are and changed."""
+    recipe, vocabulary, run = problem.make_recipe(model.recipe), model.dataset.vocabulary, system_run(system)
+    chosen = choose(problem, recipe, vocabulary=vocabulary, run=run, train=lines["train"], val=lines["val"])
+    reader = Predictor(problem, recipe, vocabulary=vocabulary, run=run, decode=chosen.decode)
+    found = judge_lines(problem, reader, samples=lines["test"])
+    behaviours = probe_behaviours(problem, reader.read, samples=found.samples, answers=found.answers)
+    return replace(found, probes=(*behaviours, *found.probes)), chosen
+
+
+def measurable(problem: Problem) -> list[str]:
+    """Name the figures that an evaluation adds to the problem's metrics."""
+    return [CALIBRATION_ERROR, *figure_names(problem)]
+
+
+def open_champion(store: Store, opponent: Opponent, *, problem: Problem) -> Predictor:
+    """Return the champion, ready to read; IntegrityError if its package is gone, altered or too old."""
+    try:
+        return Predictor.open(store.read_artifact(opponent.archive))
+    except (ConfigError, DataError, IntegrityError) as error:
+        name, version = problem.name, opponent.version
+        raise IntegrityError(
+            f"champion {version} can't be opened, so no model can be judged beside it "
+            f"({str(error).partition(';')[0]}); bring its package back, which is models/{name}/package.zip of tag "
+            f"{name}@{version} in the registry, or let it go: gto deprecate {name} {version} champion"
+        ) from error
 
 
 def fetch_system(store: Store, problem: Problem, *, model: TrainedModel, folder: Path) -> Any:
@@ -117,117 +171,76 @@ def fetch_system(store: Store, problem: Problem, *, model: TrainedModel, folder:
 
 def summary(report: EvaluationReport) -> str:
     """Return the figures as a Markdown table."""
+    measured, beside = report.metrics | report.figures, report.champion_metrics or {}
     rows = [
-        f"| {name} | {value:.4f} | {report.interval_95[name][0]:.4f} to {report.interval_95[name][1]:.4f} "
-        f"| {report.baseline_metrics[name]:.4f} |"
-        for name, value in report.metrics.items()
+        f"| {name} | {value:.4f} | {_range(report.interval_95.get(name))} | {_cell(report.baseline_metrics.get(name))} "
+        f"| {_cell(beside.get(name))} | {_range((report.difference_95 or {}).get(name))} |"
+        for name, value in measured.items()
     ]
-    return "\n".join(["| metric | value | 95 % interval | baseline |", "| --- | --- | --- | --- |", *rows])
+    champion = f"champion {report.champion.version}" if report.champion else "champion"
+    head = f"| figure | value | 95 % interval | baseline | {champion} | difference from it, 95 % interval |"
+    return "\n".join([head, "| --- | --- | --- | --- | --- | --- |", *rows])
 
 
 def judge_lines(problem: Problem, predictor: Predictor, *, samples: Sequence[Sample]) -> Judgement:
     """Read the lines and count the errors."""
-    answers = predictor.read([sample.pixels() for sample in samples])
-    return count(problem, samples, answers=answers)
+    return count(problem, samples, answers=predictor.read([sample.pixels() for sample in samples]))
 
 
 def count(problem: Problem, samples: Sequence[Sample], *, answers: Sequence[Answer]) -> Judgement:
-    """Count the errors of given answers."""
+    """Count the errors of given answers; DataError for fewer lines than an interval needs."""
+    check_line_count(len(samples))
     tallies = [problem.tally(sample.label, answer.text) for sample, answer in zip(samples, answers, strict=True)]
-    return Judgement(samples, answers, tallies)
+    return Judgement(samples, answers, tallies, probe_minimum_sets(problem, samples=samples, answers=answers))
 
 
-def slices(judgement: Judgement) -> tuple[Slice, ...]:
-    """Judge parts of the split apart: thirds by length, sources, groups; of at least five lines."""
-    lengths = [len(sample.label) for sample in judgement.samples]
-    bounds = np.quantile(lengths, np.linspace(0, 1, LENGTH_SLICES + 1)[1:-1])
-    parts: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
-    for number, sample in enumerate(judgement.samples):
-        third = int(np.searchsorted(bounds, lengths[number]))
-        parts["length", f"{third + 1} of {LENGTH_SLICES}"].append(number)
-        for name, value in (("source", sample.source), ("group", sample.group)):
-            if value:
-                parts[name, value].append(number)
-    return tuple(
-        Slice(
-            name=name,
-            value=_length_range(lengths, numbers) if name == "length" else value,
-            sample_count=len(numbers),
-            metrics=totals([judgement.tallies[number] for number in numbers]),
-        )
-        for (name, value), numbers in sorted(parts.items())
-        if len(numbers) >= LEAST_SLICE_LINES
+def detail(problem: Problem, judgement: Judgement, *, decodings: tuple[DecodingResult, ...]) -> Details:
+    """Gather what the page shows beyond the figures."""
+    first = next(iter(judgement.tallies[0]))
+    confidences = [answer.confidence for answer in judgement.answers]
+    right = [answer.text == sample.label for sample, answer in zip(judgement.samples, judgement.answers, strict=True)]
+    counts = [tally[first] for tally in judgement.tallies]
+    intervals = judgement.intervals
+    return Details(
+        reliability=reliability(confidences, right),
+        abstention=abstention(confidences, counts),
+        behaviours=tuple(probe.behaviour for probe in judgement.probes if probe.name in problem.behaviours),
+        minimum_sets=tuple(
+            probe.minimum_set(intervals) for probe in judgement.probes if probe.name in problem.minimum_sets
+        ),
+        decodings=decodings,
     )
 
 
-def _length_range(lengths: Sequence[int], numbers: Sequence[int]) -> str:
-    chosen = [lengths[number] for number in numbers]
-    shortest, longest = min(chosen), max(chosen)
-    return f"{shortest} to {longest} characters" if shortest < longest else f"{longest} characters"
-
-
-def lines_table(judgement: Judgement) -> pa.Table:
-    """Return every line with its answer and counts, worst first."""
+def lines_table(judgement: Judgement, *, champion: Judgement | None) -> pa.Table:
+    """Return every line with its answer and counts, and with the champion's answer if there is one, worst first."""
     rows = []
     for number in judgement.order():
         sample, answer = judgement.samples[number], judgement.answers[number]
-        counts = {
-            f"{name}_{part}": judgement.tallies[number][name][at]
-            for name in judgement.tallies[number]
-            for at, part in enumerate(("errors", "of"))
+        row: dict[str, str | float] = {
+            "image_sha256": sample.image_sha256,
+            "key": sample.key,
+            "group": sample.group,
+            "source": sample.source,
         }
-        facts = {"image_sha256": sample.image_sha256, "key": sample.key, "group": sample.group, "source": sample.source}
-        rows.append(facts | {"truth": sample.label, "text": answer.text, "confidence": answer.confidence} | counts)
+        row |= {"truth": sample.label, "text": answer.text, "confidence": answer.confidence}
+        for name, (errors, out_of) in judgement.tallies[number].items():
+            row |= {f"{name}_errors": errors, f"{name}_of": out_of}
+        if champion:
+            row["champion_text"] = champion.answers[number].text
+        rows.append(row)
     return pa.Table.from_pylist(rows)
 
 
-def page(
-    model: TrainedModel,
-    judgement: Judgement,
-    *,
-    floor: Baseline,
-    opponent: Opponent | None,
-    champion: Judgement | None,
-    curve: Sequence[Mapping[str, float]],
-    rejected: Mapping[str, int],
-) -> str:
-    """Return the report as one HTML file."""
-    findings = Findings(
-        title=f"{model.dataset.problem}, trained on {model.dataset.name.rsplit('/', 1)[-1]}",
-        problem=model.dataset.problem,
-        dataset_name=model.dataset.name,
-        recipe=model.recipe,
-        seed=model.seed,
-        epochs=model.epochs,
-        device=model.device,
-        train_seconds=model.train_seconds,
-        sample_count=len(judgement.samples),
-        metrics=judgement.metrics,
-        interval_95=judgement.intervals,
-        baseline_metrics=floor.metrics,
-        baseline_name=floor.name,
-        champion_version=opponent.version if opponent else None,
-        champion_metrics=champion.metrics if champion else None,
-        difference_95=judgement.difference(champion) if champion else None,
-        slices=slices(judgement),
-        val_metrics=model.val_metrics,
-    )
-    return render(
-        findings, curve=curve, lines=[_line(judgement, number) for number in judgement.order()], rejected=rejected
-    )
+def _kept(store: Store, chosen: Chosen) -> Decoding:
+    language = store.publish(chosen.language, "languages", suffix=".json") if chosen.language else None
+    decoding: Decoding = chosen.decoding.model_copy(update={"language": language})
+    return decoding
 
 
-def _line(judgement: Judgement, number: int) -> LineResult:
-    sample, answer = judgement.samples[number], judgement.answers[number]
-    png = io.BytesIO()
-    Image.fromarray(sample.pixels()).save(png, "PNG")
-    return LineResult(
-        key=sample.key,
-        truth=sample.label,
-        text=answer.text,
-        confidence=answer.confidence,
-        edit_count=int(next(iter(judgement.tallies[number].values()))[0]),
-        group=sample.group,
-        source=sample.source,
-        image_png=png.getvalue(),
-    )
+def _cell(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _range(interval: Interval | None) -> str:
+    return "" if interval is None else f"{interval[0]:.4f} to {interval[1]:.4f}"

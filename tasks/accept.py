@@ -1,16 +1,32 @@
 """Look at an order before anything is spent on it."""
 
-from loopline.contracts import Order, Requirements
+from loopline.clients.comet import check_comet
+from loopline.contracts import Opponent, Order, Requirements
+from loopline.evaluation import measurable, open_champion
 from loopline.judging import check_bounds
 from loopline.problems import load_problem
+from loopline.settings import Settings
 from tasks.caching import step
+from tasks.places import registry, store
 
 
 @step()
 def accept(order: Order) -> Requirements:
-    """Return the requirements that hold: the order's, else the problem's own; ConfigError for what can't be met."""
+    """Return the requirements that hold: the order's, else the problem's own.
+
+    Raises ConfigError for what can't be met, IntegrityError if there is a champion that can't be opened.
+    """
     problem = load_problem(order.problem)
+    settings = Settings()
     problem.make_recipe(order.plan.recipe)
+    check_comet(settings.comet)
+    if order.plan.search:
+        from loopline.tuning import check_search
+
+        check_search(problem, order.plan, machine=settings.train)
     requirements = order.requirements or problem.requirements()
-    check_bounds(requirements, metrics=problem.tally("", "").keys())
+    check_bounds(requirements, metrics=problem.tally("", "").keys(), figures=measurable(problem))
+    if champion := registry().champion(problem.name):
+        judged = champion.judged
+        open_champion(store(), Opponent(version=judged.version, archive=judged.packaged.archive), problem=problem)
     return requirements

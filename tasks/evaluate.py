@@ -1,6 +1,6 @@
 """Judge a trained model on unseen lines."""
 
-from prefect.artifacts import create_link_artifact, create_markdown_artifact
+from prefect.artifacts import create_markdown_artifact
 
 from loopline.contracts import Baseline, EvaluationReport, Opponent, TrainedModel
 from loopline.evaluation import evaluate_model, summary
@@ -26,19 +26,22 @@ def opponent(model: TrainedModel) -> Opponent | None:
     sources=(
         "loopline/evaluation.py",
         "loopline/judging.py",
+        "loopline/behaving.py",
+        "loopline/calibration.py",
+        "loopline/slicing.py",
+        "loopline/decoding.py",
+        "loopline/details.py",
         "loopline/serving.py",
         "loopline/dataset.py",
-        "loopline/report.py",
-        "loopline/curves.py",
+        "loopline/manifest.py",
     )
 )
 def evaluate(model: TrainedModel, floor: Baseline, champion: Opponent | None) -> EvaluationReport:
-    """Read the test split with the trained weights, beside the baseline and the champion; write the report page."""
+    """Read the test split with the trained weights, beside the baseline and the champion."""
     problem = load_problem(model.dataset.problem)
     with workspace() as folder:
         report = evaluate_model(
             store(), problem, model=model, floor=floor, opponent=champion, folder=folder, cache=cache()
         )
     create_markdown_artifact(summary(report), key="evaluation", description=f"{report.sample_count} unseen lines")
-    create_link_artifact(store().url(report.page.uri), link_text="Report page", key="report")
     return report

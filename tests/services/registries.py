@@ -75,6 +75,7 @@ class Place:
             val_metrics={"cer": 0.5},
             epochs=1,
             curve=package,
+            run="runs/any",
             train_seconds=1,
             device="cpu",
         )
@@ -88,15 +89,23 @@ class Place:
             champion=c.Opponent(version=met, archive=package) if met else None,
             slices=(),
             worst=package,
-            page=package,
+            details=package,
         )
         packaged = c.PackagedModel(
-            report=report, archive=package, onnx=package, bento_tag="tag:1", size_bytes=1, latency_ms=1.5
+            report=report,
+            archive=package,
+            onnx=package,
+            metrics=report.metrics,
+            interval_95=report.interval_95,
+            bento_tag="tag:1",
+            size_bytes=1,
+            latency_ms=1.5,
+            footprint=c.Footprint(latencies=(), peak_memory_mb=100),
         )
         verdict = c.Verdict(findings=(c.Finding(requirement="cer", bound="at most 0.2", measured=0.1, met=ready),))
         kind = c.ModelReady if ready else c.HeldBack
         return self.registry.commit_model(
-            kind(problem=PROBLEM, version="", packaged=packaged, verdict=verdict), archive
+            kind(problem=PROBLEM, version="", packaged=packaged, verdict=verdict, page=package), archive
         )
 
     def hook(self, name: str, script: str) -> None:
