@@ -1,6 +1,7 @@
 """The table of contents of the system: from images to a model that may serve."""
 
 from prefect import flow
+from tasks.report import report
 
 from flows.dispatch import on
 from loopline.contracts import DatasetVersion, EvaluationReport, FitPlan, HeldBack, ModelReady, Order
@@ -14,6 +15,8 @@ from tasks.ingest import ingest
 from tasks.label_sync import label_sync
 from tasks.package import package_model
 from tasks.train import train
+from tasks.trials import Job, take_trials
+from tasks.tune import tune
 from tasks.version import version
 
 
@@ -24,15 +27,23 @@ def build_model(order: Order) -> ModelReady | HeldBack:
     raw = ingest(order.problem, order.source)
     labeled = label_sync(raw, order.labels)
     dataset = version(labeled, order.split)
-    report = on("gpu", fit_model)(dataset=dataset, plan=order.plan)
-    packaged = package_model(report)
+    judged = on("gpu", fit_model)(dataset=dataset, plan=order.plan)
+    packaged = package_model(judged)
     verdict = gate(packaged, requirements)
-    return announce(packaged, verdict)
+    page = report(packaged, verdict)
+    return announce(packaged, verdict, page)
 
 
 @flow(persist_result=True, result_storage=RESULTS, result_serializer="json")
 def fit_model(dataset: DatasetVersion, plan: FitPlan) -> EvaluationReport:
-    """The part that wants a GPU: learn, and judge on unseen lines beside a simple baseline and the champion."""
+    """The part that wants a GPU: find a recipe, learn, judge on unseen lines beside a baseline and the champion."""
     floor = baseline(dataset)
-    model = train(dataset, plan)
+    study = tune(dataset, plan) if plan.search else None
+    model = train(dataset, plan, study)
     return evaluate(model, floor, opponent(model))
+
+
+@flow
+def run_trials(job: Job) -> None:
+    """Work on a search that another machine began, until nothing is left of it."""
+    take_trials(job)

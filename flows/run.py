@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from flows.build_model import build_model
 from loopline.contracts import ModelReady, Order
-from loopline.errors import ConfigError, LooplineError
+from loopline.errors import ConfigError, LooplineError, wrong_values
 from tasks.caching import keep_results_in_store
 
 READY, FAILED, MISTAKEN, HELD_BACK = 0, 1, 2, 3  # exit codes
@@ -30,7 +30,7 @@ def main() -> int:
         keep_results_in_store()
         judged = build_model(order)
     except ValidationError as error:
-        return _say(f"the order does not hold: {error}", MISTAKEN)
+        return _say(f"the order does not hold: {wrong_values(error)}", MISTAKEN)
     except LooplineError as error:
         return _say(str(error), MISTAKEN if isinstance(error, ConfigError) else FAILED)
     Path(sys.argv[1]).write_text(judged.model_dump_json())

@@ -107,6 +107,7 @@ def _uptime(service: "ServiceStatus") -> str:
     return "" if service.uptime_seconds is None else str(timedelta(seconds=service.uptime_seconds))
 
 
+SEARCH: dict[str, Any] = {"rich_help_panel": "Search"}
 Problem = Annotated[str, typer.Option("--problem", help="What is learnt.")]
 
 
@@ -131,6 +132,16 @@ def run(
     seed: Annotated[int, typer.Option(help="Same order, same seed, same model.")] = 1,
     minutes: Annotated[float | None, typer.Option(help="Stop learning after this time, keep the best so far.")] = None,
     requirements: Annotated[Path | None, typer.Option(help="YAML file; default: the problem's own.")] = None,
+    trials: Annotated[int | None, typer.Option(help="Find a recipe first: so many are tried.", **SEARCH)] = None,
+    search_minutes: Annotated[float | None, typer.Option(help="End the search after this time.", **SEARCH)] = None,
+    search_cost: Annotated[float | None, typer.Option(help="End the search at this cost.", **SEARCH)] = None,
+    trial_epochs: Annotated[int | None, typer.Option(help="Epochs of a trial; unset: all.", **SEARCH)] = None,
+    sampler: Annotated[str | None, typer.Option(help="tpe, gp, cmaes, random or grid.", **SEARCH)] = None,
+    pruner: Annotated[str | None, typer.Option(help="median, hyperband, asha or none.", **SEARCH)] = None,
+    space: Annotated[
+        list[str] | None, typer.Option(help="Bounds or words, such as learning_rate=0.001,0.01.", **SEARCH)
+    ] = None,
+    latency: Annotated[bool | None, typer.Option("--latency", help="Search for speed too.", **SEARCH)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON document.")] = False,
 ) -> None:
     """Build a model: images in; a checked, packaged and announced model out, or the reasons why not (exit code 3)."""
@@ -146,6 +157,16 @@ def run(
         seed=seed,
         minutes=minutes,
         requirements=requirements,
+        search={
+            "trials": trials,
+            "minutes": search_minutes,
+            "cost": search_cost,
+            "epochs": trial_epochs,
+            "sampler": sampler,
+            "pruner": pruner,
+            "space": space,
+            "latency": latency,
+        },
     )
     code, judged = commands.run(settings, order)
     if judged and as_json:
@@ -181,6 +202,28 @@ def models(problem: Problem = "handwriting") -> None:
     from loopline import commands
 
     shown.print(commands.models_table(_settings(), problem=problem))
+
+
+comet = typer.Typer(help="The experiment tracker.", no_args_is_help=True)
+app.add_typer(comet, name="comet")
+
+
+@comet.command("upload")
+def comet_upload() -> None:
+    """Bring the archives that wait in LOOPLINE_HOME/comet to Comet; each is brought once."""
+    from loopline.clients.comet import upload
+
+    settings = _settings()
+    with Console(stderr=True).status("bringing archives to Comet"):
+        done = upload(settings.comet, home=settings.folder)
+    for archive in done.archives:
+        shown.print(f"{archive} is there", soft_wrap=True)
+    for failure in done.failures:
+        typer.echo(f"loopline: {failure}", err=True)
+    if not done.archives and not done.failures:
+        shown.print(f"no archive waits in {settings.folder / 'comet'}", soft_wrap=True)
+    if done.failures:
+        raise typer.Exit(FAILED)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)

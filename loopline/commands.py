@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from loopline.clients.store import Store
-from loopline.contracts import FitPlan, HeldBack, ModelReady, Order, Requirements, Scalar
-from loopline.errors import ConfigError, DataError
+from loopline.contracts import FitPlan, HeldBack, ModelReady, Order, Requirements, Scalar, SearchPlan
+from loopline.errors import ConfigError, DataError, wrong_values
 from loopline.intake import mirror_folder
 from loopline.local import prefect_environment
 from loopline.registry import Registry
@@ -68,11 +68,23 @@ def make_order(
     seed: int,
     minutes: float | None,
     requirements: Path | None,
+    search: Mapping[str, Any],
 ) -> Order:
     """Return the order that the options ask for; ConfigError for one that doesn't hold."""
-    plan = FitPlan(recipe=dict(_value(text) for text in values), seed=seed, minutes=minutes)
+    recipe = dict(_value(text) for text in values)
+    try:
+        plan = FitPlan(recipe=recipe, seed=seed, minutes=minutes, search=_search(search))
+    except ValidationError as error:
+        raise ConfigError(f"the plan does not hold: {wrong_values(error)}") from None
     bounds = read_requirements(requirements) if requirements else None
     return Order(problem=problem, source=source, labels=labels, plan=plan, requirements=bounds)
+
+
+def _search(options: Mapping[str, Any]) -> SearchPlan | None:
+    asked = {name: value for name, value in options.items() if value is not None}
+    if "space" in asked:
+        asked["space"] = {name: _values(text) for name, text in map(_named, asked["space"])}
+    return SearchPlan.model_validate(asked) if asked else None
 
 
 def read_requirements(path: Path) -> Requirements:
@@ -84,13 +96,26 @@ def read_requirements(path: Path) -> Requirements:
 
 
 def _value(text: str) -> tuple[str, Scalar]:
+    name, value = _named(text)
+    return name, _scalar(name, value)
+
+
+def _values(text: str) -> tuple[Scalar, ...]:
+    return tuple(_scalar("the search space", value) for value in text.split(","))
+
+
+def _named(text: str) -> tuple[str, str]:
     name, separator, value = text.partition("=")
     if not separator:
         raise ConfigError(f"{text!r} sets nothing; write a recipe value as name=value, such as epochs=20")
+    return name, value
+
+
+def _scalar(name: str, value: str) -> Scalar:
     parsed = yaml.safe_load(value)
     if not isinstance(parsed, bool | int | float | str):
         raise ConfigError(f"{name}={value} is no number, word or truth value")
-    return name, parsed
+    return parsed
 
 
 def run(settings: Settings, order: Order) -> tuple[int, ModelReady | HeldBack | None]:
@@ -179,7 +204,7 @@ def show_outcome(console: Console, judged: ModelReady | HeldBack, *, settings: S
 
 def report_address(settings: Settings, judged: ModelReady | HeldBack) -> str:
     """Return where a browser finds the report: on the laptop the file itself, which needs no key."""
-    key, places = judged.packaged.report.page.uri, settings.store
+    key, places = judged.page.uri, settings.store
     if places.endpoint == LAPTOP:
         return (settings.folder / "store" / places.bucket / places.prefix / key).as_uri()
     return store(settings).url(key)

@@ -1,0 +1,277 @@
+"""Find a recipe: trials of one study, run by workers that share nothing but its storage."""
+
+import json
+import logging
+import subprocess
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState
+
+from loopline import errors
+from loopline.contracts import DatasetVersion, FitPlan, Scalar
+from loopline.details import History, Trial
+from loopline.errors import ConfigError, DataError, LooplineError
+from loopline.problems import Problem
+from loopline.sampling import make_pruner, make_sampler
+from loopline.settings import TrainSettings
+from loopline.space import Space, distributions, search_space
+from loopline.studies import (
+    ENDED,
+    RETRIES,
+    SURPLUS,
+    WORDS,
+    bury_the_dead,
+    exceeded,
+    history,
+    is_free,
+    is_over,
+    open_study,
+    slot_count,
+    slots,
+    study_name,
+)
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.5
+LAST_EPOCH_SECONDS = 60  # a worker is given to end its epoch when the budget is used up
+CLEAR_LOSS = 0.1  # share of the best CER that a faster recipe may cost where latency counts too
+FORESEEN = 3  # a worker's exit code, with the sentence on its standard output
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The recipe of a search's best trial, why the search ended, and all its trials."""
+
+    recipe: dict[str, Scalar]
+    best: dict[str, float]
+    counts: dict[str, int]
+    stopped_by: str
+    history: History
+
+
+@dataclass(frozen=True)
+class TrialRun:
+    """What one trial has to do: fit the recipe, report each epoch, and return what is to be small."""
+
+    number: int
+    recipe: Any
+    on_epoch: Callable[[Any], None]
+
+
+def check_search(problem: Problem, plan: FitPlan, *, machine: TrainSettings) -> None:
+    """Raise ConfigError for a search that can't be, before anything is spent on it."""
+    if plan.search is None:
+        return
+    search_space(problem, plan)
+    if plan.search.cost is not None and not machine.price_per_hour:
+        raise ConfigError("the search has a budget of money, but LOOPLINE_TRAIN__PRICE_PER_HOUR is 0; set the price")
+    if plan.search.latency and plan.search.sampler == "cmaes":
+        raise ConfigError("cmaes searches for one objective only; choose tpe, gp, random or grid where latency counts")
+
+
+def work(
+    study: optuna.Study,
+    problem: Problem,
+    *,
+    plan: FitPlan,
+    price_per_hour: float,
+    seed: int,
+    run: Callable[[TrialRun], Sequence[float]],
+) -> None:
+    """Take slot after slot until none waits or the budget is used up. A trial that fails is noted, and work goes on."""
+    search, space = plan.search, search_space(problem, plan)
+    assert search is not None
+    epochs, count = _recipe(problem, plan, {}).epochs, slot_count(plan, space)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.sampler = make_sampler(search.sampler, seed=seed, trials=count)
+        study.pruner = make_pruner("none" if search.latency else search.pruner, epochs=epochs)
+
+        def objective(trial: optuna.Trial) -> Sequence[float]:
+            if trial.user_attrs.get("slot", count) >= count:
+                trial.set_user_attr(SURPLUS, True)
+                raise LooplineError("this order has no such slot, or another worker took it")
+            return _try(trial, problem, plan=plan, space=space, price_per_hour=price_per_hour, run=run)
+
+        while is_free(study, count) and not exceeded(study, search, price_per_hour=price_per_hour):
+            study.optimize(objective, n_trials=1, catch=(Exception,), callbacks=[_log])
+
+
+def conduct(
+    study: optuna.Study,
+    plan: FitPlan,
+    *,
+    space: Space,
+    workers: int,
+    start: Callable[[int], subprocess.Popen[str]],
+    price_per_hour: float,
+    on_progress: Callable[[int, int], None] = lambda *_: None,
+) -> None:
+    """Keep workers at work until every slot has ended or the budget is used up; one that dies is replaced.
+
+    Raises what a worker foresaw, and LooplineError if workers die without end.
+    """
+    search, count = plan.search, slot_count(plan, space)
+    assert search is not None
+    crew: dict[int, subprocess.Popen[str]] = {}
+    deaths, clock, begun = 0, study.user_attrs.get("clock_seconds", 0.0), time.monotonic()
+    try:
+        while not is_over(study, count) and not exceeded(study, search, price_per_hour=price_per_hour):
+            bury_the_dead(study)
+            deaths += _dismiss(crew)
+            if deaths > (RETRIES + 1) * count + workers:
+                raise LooplineError(f"study {study.study_name}: {deaths} workers died; their last words are above")
+            for number in range(workers):
+                if number not in crew and is_free(study, count):
+                    crew[number] = start(number)
+            study.set_user_attr("clock_seconds", clock + time.monotonic() - begun)
+            on_progress(sum(trial.state in ENDED for trial in slots(study, count).values()), count)
+            time.sleep(POLL_SECONDS)
+        _finish(study, crew)
+    finally:
+        for process in crew.values():
+            process.kill()
+            process.wait()
+
+
+def begin(
+    problem: Problem, dataset: DatasetVersion, plan: FitPlan, *, sources: Mapping[str, str], storage: RDBStorage
+) -> optuna.Study:
+    """Open the study of a plan, or go on with it; raises what search_space and open_study raise."""
+    space = search_space(problem, plan)
+    name = study_name(dataset, plan, space=space, sources=sources)
+    return open_study(storage, name, space=space, base=problem.make_recipe(plan.recipe).model_dump(), plan=plan)
+
+
+def conclude(study: optuna.Study, problem: Problem, plan: FitPlan, *, price_per_hour: float) -> Winner:
+    """Choose the winner; DataError if no trial came to an end, with the first reason."""
+    search, count = plan.search, slot_count(plan, search_space(problem, plan))
+    assert search is not None
+    found = history(study, plan, monitor=problem.monitor, count=count)
+    last = {trial.slot: trial for trial in found.trials}
+    counts = Counter(trial.state for trial in last.values())
+    complete = [trial for trial in last.values() if trial.state == "complete"]
+    if not complete:
+        raise DataError(_no_winner(last, counts))
+    best = _choose(complete)
+    assert best.objectives is not None
+    over = exceeded(study, search, price_per_hour=price_per_hour)
+    return Winner(
+        recipe=problem.make_recipe({**plan.recipe, **best.values}).model_dump(),
+        best=dict(zip(found.objectives, best.objectives, strict=True)),
+        counts={name: counts[name] for name in ("complete", "pruned", "failed")},
+        stopped_by=over or ("grid" if search.sampler == "grid" and count != search.trials else "trials"),
+        history=found,
+    )
+
+
+def _try(
+    trial: optuna.Trial,
+    problem: Problem,
+    *,
+    plan: FitPlan,
+    space: Space,
+    price_per_hour: float,
+    run: Callable[[TrialRun], Sequence[float]],
+) -> Sequence[float]:
+    search, begun = plan.search, time.monotonic()
+    assert search is not None
+    recipe = _recipe(problem, plan, _suggest(trial, space))
+    trial.set_user_attr("seed", plan.seed)
+
+    def on_epoch(epoch: Any) -> None:
+        trial.set_user_attr("seconds", round(time.monotonic() - begun, 3))
+        if not search.latency:
+            trial.report(epoch.metrics[problem.monitor], step=epoch.number + 1)
+        if exceeded(trial.study, search, price_per_hour=price_per_hour):
+            raise optuna.TrialPruned("the budget is used up")
+        if not search.latency and epoch.number + 1 < epoch.planned and trial.should_prune():
+            raise optuna.TrialPruned
+
+    try:
+        return run(TrialRun(trial.number, recipe, on_epoch))
+    except optuna.TrialPruned:
+        raise
+    except Exception as error:
+        trial.set_user_attr("error", str(error) or type(error).__name__)
+        raise
+
+
+def _recipe(problem: Problem, plan: FitPlan, values: Mapping[str, Scalar]) -> Any:
+    recipe = problem.make_recipe({**plan.recipe, **values})
+    epochs = plan.search.epochs if plan.search else None
+    return recipe if epochs is None else problem.make_recipe({**plan.recipe, **values, "epochs": epochs})
+
+
+def _suggest(trial: optuna.Trial, space: Space) -> dict[str, Scalar]:
+    values: dict[str, Scalar] = {}
+    for name, found in distributions(space).items():
+        if isinstance(found, CategoricalDistribution):
+            values[name] = trial.suggest_categorical(name, found.choices)  # type: ignore[assignment]
+        elif isinstance(found, IntDistribution):
+            values[name] = trial.suggest_int(name, found.low, found.high, step=found.step, log=found.log)
+        elif isinstance(found, FloatDistribution):
+            values[name] = trial.suggest_float(name, found.low, found.high, log=found.log)
+    return values
+
+
+def _log(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+    if SURPLUS in trial.user_attrs:
+        return
+    told = ", ".join(f"{value:.4g}" for value in trial.values or ())
+    last = f"after {max(trial.intermediate_values)} epochs" if trial.intermediate_values else ""
+    log.info("trial %d %s %s %s", trial.number, WORDS[trial.state], told or trial.user_attrs.get("error", ""), last)
+
+
+def _dismiss(crew: dict[int, subprocess.Popen[str]]) -> int:
+    """Let go the workers that ended; return how many died, and raise what one foresaw."""
+    deaths = 0
+    for number in [number for number, process in crew.items() if process.poll() is not None]:
+        process = crew.pop(number)
+        if process.returncode == FORESEEN:
+            assert process.stdout is not None
+            told = json.loads(process.stdout.read())
+            raise getattr(errors, told["kind"])(told["sentence"])
+        deaths += process.returncode != 0
+    return deaths
+
+
+def _finish(study: optuna.Study, crew: Mapping[int, subprocess.Popen[str]]) -> None:
+    """Wait for the workers to end; what still runs then is pruned."""
+    deadline = time.monotonic() + LAST_EPOCH_SECONDS
+    while study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+    for process in crew.values():
+        process.kill()
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        study.tell(trial.number, state=TrialState.PRUNED, skip_if_finished=True)
+
+
+def _choose(complete: Sequence[Trial]) -> Trial:
+    """Return the trial with the best first objective; where latency counts, the fastest that is nearly as good."""
+    ranked = sorted(complete, key=lambda trial: (trial.objectives, trial.number))
+    best = ranked[0].objectives
+    assert best is not None
+    if len(best) == 1:
+        return ranked[0]
+    near = [trial for trial in ranked if trial.objectives and trial.objectives[0] <= best[0] * (1 + CLEAR_LOSS)]
+    return min(near, key=lambda trial: trial.objectives[1] if trial.objectives else 0.0)
+
+
+def _no_winner(last: Mapping[int, Trial], counts: Mapping[str, int]) -> str:
+    if counts.get("failed") == len(last) and last:
+        first = next(iter(last.values()))
+        return f"all {len(last)} trials of the search failed, the first because: {first.error}"
+    return (
+        f"no trial of the search came to its end: {counts.get('pruned', 0)} pruned, {counts.get('failed', 0)} failed; "
+        "give it more time, or choose --pruner none"
+    )

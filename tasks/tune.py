@@ -1,0 +1,107 @@
+"""Find the recipe. What learns runs in processes of its own: one that runs out of memory ends only its trial."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.deployments import run_deployment
+from prefect.logging import get_run_logger
+
+from loopline.contracts import DatasetVersion, FitPlan, Study
+from loopline.problems import load_problem
+from loopline.settings import Settings
+from tasks.caching import source_digests, step
+from tasks.places import store
+
+if TYPE_CHECKING:
+    from loopline.tuning import Winner
+
+SOURCES = (
+    "loopline/tuning.py",
+    "loopline/studies.py",
+    "loopline/sampling.py",
+    "loopline/space.py",
+    "loopline/learning.py",
+    "loopline/dataset.py",
+    "tasks/trials.py",
+)
+
+
+@step(sources=SOURCES)
+def tune(dataset: DatasetVersion, plan: FitPlan) -> Study:
+    """Try recipes until the budget is used up, going on with the trials of an earlier, killed or smaller search."""
+    from loopline.space import search_space
+    from loopline.studies import busy_seconds, open_storage
+    from loopline.tuning import begin, conclude, conduct
+
+    settings, problem = Settings(), load_problem(dataset.problem)
+    price, sources = settings.train.price_per_hour, source_digests(SOURCES, problem.name)
+    storage = open_storage(settings.tune, home=settings.folder)
+    study = begin(problem, dataset, plan, sources=sources, storage=storage)
+    job = {
+        "study": study.study_name,
+        "dataset": dataset.model_dump(mode="json"),
+        "plan": plan.model_dump(mode="json"),
+        "threads": settings.train.threads or max(1, (os.cpu_count() or 1) // settings.tune.workers),
+    }
+    _call_pool(settings, job)
+    conduct(
+        study,
+        plan,
+        space=search_space(problem, plan),
+        workers=settings.tune.workers,
+        start=lambda number: _start(job | {"worker": number}),
+        price_per_hour=price,
+        on_progress=_progress(f"Search on {dataset.name}"),
+    )
+    winner = conclude(study, problem, plan, price_per_hour=price)
+    return _told(study.study_name, winner, busy_seconds=busy_seconds(study))
+
+
+def _call_pool(settings: Settings, job: dict[str, Any]) -> None:
+    """Start workers on the pool; they are not waited for: whatever they do is in the storage."""
+    for number in range(settings.tune.pool_workers):
+        name = settings.tune.deployment or "run-trials/gpu"
+        run_deployment(name, parameters={"job": job | {"worker": settings.tune.workers + number}}, timeout=0)
+
+
+def _start(job: dict[str, Any]) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tasks.trials"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    process.stdin.write(json.dumps(job))
+    process.stdin.close()
+    return process
+
+
+def _progress(title: str) -> Callable[[int, int], None]:
+    artifact = create_progress_artifact(0.0, description=title)
+    shown = -1
+
+    def show(done: int, count: int) -> None:
+        nonlocal shown
+        if done != shown and isinstance(artifact, UUID):
+            update_progress_artifact(artifact, 100 * done / count)
+        shown = done
+
+    return show
+
+
+def _told(name: str, winner: "Winner", *, busy_seconds: float) -> Study:
+    counts = ", ".join(f"{count} {state}" for state, count in winner.counts.items())
+    get_run_logger().info("tune: %s; ended by its %s; best: %s", counts, winner.stopped_by, winner.best)
+    history = winner.history.model_dump_json().encode()
+    return Study(
+        name=name,
+        recipe=winner.recipe,
+        best=winner.best,
+        trial_counts=winner.counts,
+        stopped_by=winner.stopped_by,
+        history=store().publish(history, f"studies/{name}", suffix=".json"),
+        busy_seconds=busy_seconds,
+    )
