@@ -5,19 +5,20 @@ from uuid import NAMESPACE_URL, uuid5
 from prefect.events import emit_event
 from prefect.logging import get_run_logger
 
-from loopline.contracts import HeldBack, ModelReady, PackagedModel, Verdict
+from loopline.contracts import Artifact, HeldBack, ModelReady, PackagedModel, Verdict
 from tasks.caching import step
 from tasks.places import registry, store, workspace
 
 
 @step(sources=("loopline/registry.py",))
-def announce(packaged: PackagedModel, verdict: Verdict) -> ModelReady | HeldBack:
+def announce(packaged: PackagedModel, verdict: Verdict, page: Artifact) -> ModelReady | HeldBack:
     """Register the package under the next version, as champion if it passed, and emit loopline.model.ready for it.
 
     The registry knows each package once, and the event's id follows from the package: repeated, nothing happens twice.
     """
     kind = ModelReady if verdict.passed else HeldBack
-    draft = kind(problem=packaged.report.model.dataset.problem, version="", packaged=packaged, verdict=verdict)
+    problem = packaged.report.model.dataset.problem
+    draft = kind(problem=problem, version="", packaged=packaged, verdict=verdict, page=page)
     with workspace() as folder:
         archive = store().fetch(packaged.archive, folder / "package.zip")
         judged = registry().commit_model(draft, archive)

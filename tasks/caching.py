@@ -117,13 +117,14 @@ def problem_of(inputs: dict[str, Any]) -> str:
 
 @lru_cache
 def source_digests(sources: tuple[str, ...], problem: str) -> dict[str, str]:
-    """Return a digest of each source file's syntax tree: comments and layout have no part in it."""
+    """Return a digest of each source file; of Python's, of the syntax tree, without comments and layout."""
     places = [ROOT / source for source in (*sources, f"loopline/problems/{problem}")]
     files = sorted(file for place in places for file in (place.rglob("*.py") if place.is_dir() else [place]))
-    return {
-        str(file.relative_to(ROOT)): hashlib.sha256(ast.dump(ast.parse(file.read_text())).encode()).hexdigest()
-        for file in files
-    }
+    return {str(file.relative_to(ROOT)): hashlib.sha256(_meaning(file).encode()).hexdigest() for file in files}
+
+
+def _meaning(file: Path) -> str:
+    return ast.dump(ast.parse(file.read_text())) if file.suffix == ".py" else file.read_text()
 
 
 def _file(function: Callable[..., Any]) -> str:
@@ -162,7 +163,7 @@ def _why(place: str, now: Leaves) -> str:
 def _reason(name: str, before: Any, now: Any) -> str:
     if name == "labeled.manifest.sha256" and before and now:
         return compare_manifests(store(), before, now)
-    if name.endswith(("sha256", ".py")) or before is None or now is None:
+    if name.endswith(("sha256", ".py", ".j2")) or before is None or now is None:
         return f"{name.removesuffix('.sha256')} changed"
     return f"{name} changed from {before} to {now}"
 

@@ -182,6 +182,6 @@ def test_some_bad_images_and_labels_do_not_stop_the_rest(laptop: Laptop, lines: 
     assert (labeled["label_count"], labeled["rejected_count"]) == (71, 8)
     assert (labeled["raw"]["image_count"], labeled["raw"]["quarantined_count"]) == (74, 5)
     assert_in_quarantine_with_the_reason(mixed)
-    page = (stored(mixed) / outcome.judged["packaged"]["report"]["page"]["uri"]).read_text()
+    page = (stored(mixed) / outcome.judged["page"]["uri"]).read_text()
     for reason in ("image quarantined", "same image with two labels", "no such image", "empty label"):
         assert reason in page
