@@ -1,6 +1,6 @@
 """Read real handwriting against the reference model, at equal wall time, on the same lines.
 
-python -m benchmarks.reference FOLDER MINUTES [--precision bf16-mixed] [--set height_px=48 ...]
+python -m benchmarks.reference FOLDER MINUTES [--precision bf16-mixed] [--set height_px=48] [--set ...]
 
 FOLDER holds images/, labels.json and splits.json (train, validation). The reference is the model of a tutorial on
 Vietnamese addresses, built from its description: a VGG-like stack of convolutions over lines of 64 px, a two-way GRU of
@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("minutes", type=float)
     parser.add_argument("--precision", default="32-true")
-    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     asked = parser.parse_args()
     values = {name: json.loads(value) for name, value in (pair.split("=", 1) for pair in asked.set)}
     run = partial(learn, folder=asked.folder, minutes=asked.minutes, precision=asked.precision, values=values)

@@ -24,8 +24,9 @@ from typing import Any
 import optuna
 
 from benchmarks.training import MACHINE, PROBLEM, sample_lines
-from loopline.contracts import FitPlan, Scalar, SearchPlan
+from loopline.contracts import Scalar
 from loopline.learning import fit
+from loopline.orders import FitPlan, SearchPlan
 from loopline.settings import TuneSettings
 from loopline.space import search_space
 from loopline.studies import open_storage, open_study

@@ -1,10 +1,10 @@
 """The table of contents of the system: from images to a model that may serve."""
 
 from prefect import flow
-from tasks.report import report
 
 from flows.dispatch import on
-from loopline.contracts import DatasetVersion, EvaluationReport, FitPlan, HeldBack, ModelReady, Order
+from loopline.contracts import DatasetVersion, EvaluationReport, HeldBack, ModelReady
+from loopline.orders import FitPlan, Order
 from tasks.accept import accept
 from tasks.announce import announce
 from tasks.baseline import baseline
@@ -14,6 +14,7 @@ from tasks.gate import gate
 from tasks.ingest import ingest
 from tasks.label_sync import label_sync
 from tasks.package import package_model
+from tasks.report import report
 from tasks.train import train
 from tasks.trials import Job, take_trials
 from tasks.tune import tune

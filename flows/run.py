@@ -12,8 +12,9 @@ from prefect.logging.configuration import setup_logging
 from pydantic import ValidationError
 
 from flows.build_model import build_model
-from loopline.contracts import ModelReady, Order
+from loopline.contracts import ModelReady
 from loopline.errors import ConfigError, LooplineError, wrong_values
+from loopline.orders import Order
 from tasks.caching import keep_results_in_store
 
 READY, FAILED, MISTAKEN, HELD_BACK = 0, 1, 2, 3  # exit codes

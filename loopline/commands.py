@@ -15,10 +15,11 @@ from rich.console import Console
 from rich.table import Table
 
 from loopline.clients.store import Store
-from loopline.contracts import FitPlan, HeldBack, ModelReady, Order, Requirements, Scalar, SearchPlan
+from loopline.contracts import HeldBack, ModelReady, Scalar
 from loopline.errors import ConfigError, DataError, wrong_values
 from loopline.intake import mirror_folder
 from loopline.local import prefect_environment
+from loopline.orders import FitPlan, Order, Requirements, SearchPlan
 from loopline.registry import Registry
 from loopline.serving import Predictor
 from loopline.settings import LAPTOP, Settings

@@ -7,9 +7,9 @@ A URI is relative to the store's root, so that a contract still holds when the b
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Metrics = dict[str, float]
@@ -211,14 +211,6 @@ class PackagedModel(Contract):
     footprint: Footprint
 
 
-class Requirement(Contract):
-    """One bound that a model must keep before it may serve."""
-
-    metric: str = Field(title="Metric", description="Name of a measured figure: cer, line_accuracy, latency_ms, ...")
-    at_most: float | None = Field(None, title="At most", description="Upper bound; a rate counts from 0 to 1.")
-    at_least: float | None = Field(None, title="At least", description="Lower bound; a rate counts from 0 to 1.")
-
-
 class Finding(Contract):
     """One requirement held against what was measured."""
 
@@ -263,98 +255,3 @@ class HeldBack(_Judged):
     """A model that the gate keeps from serving, versioned with the reasons."""
 
     outcome: Literal["held back"] = "held back"
-
-
-class SplitPlan(Contract):
-    """How lines are divided into train, val and test. A line never changes sides."""
-
-    val_share: float = Field(
-        0.1, ge=0, lt=1, title="Validation share", description="Share of groups (writers) that choose the best epoch."
-    )
-    test_share: float = Field(
-        0.1, ge=0, lt=1, title="Test share", description="Share of groups that only the final judgement sees."
-    )
-    key: str = Field(
-        "loopline", title="Key", description="Any word; it decides which group falls on which side. It is no secret."
-    )
-    own: bool = Field(
-        True,
-        title="Use the source's own splits",
-        description="Follow splits.json beside the images; where there is none, the shares above hold.",
-    )
-
-
-class SearchPlan(Contract):
-    """How much to spend on finding a recipe, and how. Whichever part of the budget ends first ends the search."""
-
-    trials: int | None = Field(None, ge=1, title="Trials", description="Recipes to try.")
-    minutes: float | None = Field(None, gt=0, title="Minutes", description="Of the clock, while workers are busy.")
-    cost: float | None = Field(None, gt=0, title="Cost", description="Of all workers, by the pool's price per hour.")
-    epochs: int | None = Field(
-        None, ge=1, title="Epochs a trial", description="None: as many as the winner is trained for."
-    )
-    sampler: Literal["tpe", "gp", "random", "grid", "cmaes"] = Field(
-        "tpe", title="Sampler", description="Proposes recipes: by what trials taught (tpe, gp, cmaes), or not."
-    )
-    pruner: Literal["median", "hyperband", "asha", "none"] = Field(
-        "median", title="Pruner", description="Ends trials early that fall behind the others."
-    )
-    space: dict[str, tuple[Scalar, ...]] = Field(
-        default_factory=dict,
-        title="Search space",
-        description='Bounds, or words to choose from, instead of the usual ones: {"learning_rate": [0.001, 0.01]}.',
-    )
-    latency: bool = Field(
-        False,
-        title="Latency counts too",
-        description="Search for both: few errors, and a short time on one CPU thread.",
-    )
-
-    @model_validator(mode="after")
-    def _has_a_budget(self) -> Self:
-        if self.trials is None and self.minutes is None and self.cost is None:
-            raise ValueError("a search needs a budget: trials, minutes or cost")
-        return self
-
-
-class FitPlan(Contract):
-    """How much to learn, and from which starting values."""
-
-    recipe: dict[str, Scalar] = Field(
-        default_factory=dict,
-        title="Recipe values",
-        description='What differs from the problem\'s default recipe, such as {"epochs": 20, "learning_rate": 0.002}.',
-    )
-    minutes: float | None = Field(
-        None, gt=0, title="Minutes", description="Stop learning then and keep the best so far; None: no limit."
-    )
-    search: SearchPlan | None = Field(
-        None, title="Search", description="Find a recipe first; the values above are then not searched but kept."
-    )
-    seed: int = Field(1, ge=0, title="Seed", description="Same order, same seed, same model (on a CPU, bit for bit).")
-
-
-class Requirements(Contract):
-    """What a model must reach before it may serve."""
-
-    goal: str = Field("", title="Goal", description="What the model is for, in a sentence.")
-    bounds: tuple[Requirement, ...] = Field(
-        (), title="Bounds", description="Each must hold, or the model is held back."
-    )
-
-
-class Order(Contract):
-    """What a user asks of build_model."""
-
-    problem: str = Field("handwriting", title="Problem", description="What is learnt: a folder of loopline/problems.")
-    source: str = Field(title="Images", description="Prefix in the store where the images are, such as inbox/samples.")
-    labels: str = Field("labels.json", title="Labels", description="JSON file beside the images: file name to text.")
-    split: SplitPlan = Field(
-        default_factory=SplitPlan, title="Splits", description="Which lines are learnt from, and which only judge."
-    )
-    plan: FitPlan = Field(default_factory=FitPlan, title="Learning", description="How long, and with which recipe.")
-    requirements: Requirements | None = Field(
-        None,
-        title="Requirements",
-        description="What the model must reach before it may serve; None: the problem's own requirements.yaml.",
-    )

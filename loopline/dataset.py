@@ -17,12 +17,13 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from loopline.clients.store import Store, in_parallel
-from loopline.contracts import Artifact, DatasetVersion, LabeledDataset, SplitPlan
+from loopline.contracts import Artifact, DatasetVersion, LabeledDataset
 from loopline.errors import DataError
 from loopline.images import RULES, decode
 from loopline.labels import SCHEMA as LABELED_SCHEMA
 from loopline.labels import count_reasons, told
 from loopline.manifest import read_manifest, write_parquet
+from loopline.orders import SplitPlan
 from loopline.problems import Pixels, Problem, Sample
 from loopline.registry import Registry
 

@@ -5,16 +5,9 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from loopline.contracts import (
-    EvaluationReport,
-    Finding,
-    Metrics,
-    PackagedModel,
-    Requirement,
-    Requirements,
-    Verdict,
-)
+from loopline.contracts import EvaluationReport, Finding, Metrics, PackagedModel, Verdict
 from loopline.errors import ConfigError, DataError
+from loopline.orders import Requirement, Requirements
 
 Tally = dict[str, tuple[float, float]]  # metric: (numerator, denominator) of one line
 Interval = tuple[float, float]

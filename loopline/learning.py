@@ -61,13 +61,15 @@ def fit(
     machine: TrainSettings,
     minutes: float | None = None,
     logger: Any = None,
+    progress: bool = True,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
 ) -> Fit:
     """Train until the recipe's last epoch, its patience or the minutes are used up.
 
     The best weights so far are written to `weights`, all that going on needs to `checkpoint`. If that exists, go on
     from it, to the same weights as an uninterrupted run (on a CPU, bit for bit). `on_epoch` is called when an epoch's
-    files are on disk; what it raises comes through unchanged. `logger` is a Lightning logger, or a list of them.
+    files are on disk; what it raises comes through unchanged. `logger` is a Lightning logger, or a list of them;
+    `progress` shows a bar.
 
     This is one process on one device, unless torchrun started it: then it is one rank of `machine.devices` times
     `machine.nodes`, which share every batch; only the first writes files, logs and calls `on_epoch`.
@@ -90,7 +92,12 @@ def fit(
     )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="lightning", category=Warning)
-        trainer = _trainer(recipe, keeper, machine=machine, minutes=minutes, logger=logger)
+        callbacks = [
+            *([keeper.averaging] if keeper.averaging else []),
+            keeper,
+            *([_Bar(leave=True)] if progress else []),
+        ]
+        trainer = _trainer(recipe, callbacks, monitor=problem.monitor, machine=machine, minutes=minutes, logger=logger)
         try:
             trainer.fit(
                 system,
@@ -132,12 +139,18 @@ def _prepare_process(seed: int, machine: TrainSettings) -> None:
 
 
 def _trainer(
-    recipe: Any, keeper: "_Keeper", *, machine: TrainSettings, minutes: float | None, logger: Any
+    recipe: Any,
+    callbacks: Sequence[Callback],
+    *,
+    monitor: str,
+    machine: TrainSettings,
+    minutes: float | None,
+    logger: Any,
 ) -> L.Trainer:
     on_gpu = machine.accelerator != "cpu" and torch.cuda.is_available()
     precision: Any = ("bf16-mixed" if on_gpu else "32-true") if machine.precision == "auto" else machine.precision
     spread = torch.distributed.is_torchelastic_launched()  # else Lightning would start this whole program again
-    stop = EarlyStopping(keeper.monitor, patience=recipe.patience, check_finite=True)
+    stop = EarlyStopping(monitor, patience=recipe.patience, check_finite=True)
     return L.Trainer(
         accelerator=machine.accelerator,
         strategy=machine.strategy,
@@ -146,10 +159,11 @@ def _trainer(
         precision=precision,
         max_epochs=recipe.epochs,
         max_time=None if minutes is None else timedelta(minutes=minutes),
-        callbacks=[*([keeper.averaging] if keeper.averaging else []), stop, keeper, RichProgressBar(leave=True)],
+        callbacks=[stop, *callbacks],
         logger=logger or False,
         enable_checkpointing=False,
         enable_model_summary=False,
+        enable_progress_bar=any(isinstance(callback, _Bar) for callback in callbacks),
         num_sanity_val_steps=0,
         log_every_n_steps=10,
         use_distributed_sampler=False,
@@ -164,6 +178,12 @@ def _device_name(trainer: L.Trainer) -> str:
     else:
         name = f"cpu, {torch.get_num_threads()} threads"
     return name if trainer.world_size == 1 else f"{trainer.world_size} x {name}"
+
+
+class _Bar(RichProgressBar):
+    def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
+        """Show what is measured, and no logger's version."""
+        return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
 
 
 class _Averaging(WeightAveraging):

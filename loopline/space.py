@@ -16,9 +16,10 @@ from optuna.distributions import (
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from loopline.contracts import FitPlan, Scalar
+from loopline.contracts import Scalar
 from loopline.details import SearchDimension
 from loopline.errors import ConfigError
+from loopline.orders import FitPlan
 from loopline.problems import Problem, Search
 
 Space = Mapping[str, SearchDimension]

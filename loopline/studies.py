@@ -19,9 +19,10 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 
-from loopline.contracts import Contract, FitPlan, Scalar, SearchPlan
+from loopline.contracts import Contract, Scalar
 from loopline.details import History, SearchDimension, Trial
 from loopline.errors import AccessError, ConfigError, LooplineError, UnreachableError
+from loopline.orders import FitPlan, SearchPlan
 from loopline.settings import LAPTOP, TuneSettings
 from loopline.space import Space, contains, grid, grid_size
 

@@ -5,24 +5,25 @@ import logging
 import subprocess
 import time
 import warnings
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
+from sqlalchemy.exc import OperationalError
 
 from loopline import errors
-from loopline.contracts import DatasetVersion, FitPlan, Scalar
-from loopline.details import History, Trial
-from loopline.errors import ConfigError, DataError, LooplineError
+from loopline.contracts import DatasetVersion, Scalar
+from loopline.errors import ConfigError, LooplineError, UnreachableError
+from loopline.orders import FitPlan
 from loopline.problems import Problem
 from loopline.sampling import make_pruner, make_sampler
 from loopline.settings import TrainSettings
-from loopline.space import Space, distributions, search_space
+from loopline.space import Space, distributions, grid, search_space
 from loopline.studies import (
     ENDED,
     RETRIES,
@@ -30,7 +31,6 @@ from loopline.studies import (
     WORDS,
     bury_the_dead,
     exceeded,
-    history,
     is_free,
     is_over,
     open_study,
@@ -43,19 +43,7 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
 LAST_EPOCH_SECONDS = 60  # a worker is given to end its epoch when the budget is used up
-CLEAR_LOSS = 0.1  # share of the best CER that a faster recipe may cost where latency counts too
 FORESEEN = 3  # a worker's exit code, with the sentence on its standard output
-
-
-@dataclass(frozen=True)
-class Winner:
-    """The recipe of a search's best trial, why the search ended, and all its trials."""
-
-    recipe: dict[str, Scalar]
-    best: dict[str, float]
-    counts: dict[str, int]
-    stopped_by: str
-    history: History
 
 
 @dataclass(frozen=True)
@@ -71,7 +59,9 @@ def check_search(problem: Problem, plan: FitPlan, *, machine: TrainSettings) -> 
     """Raise ConfigError for a search that can't be, before anything is spent on it."""
     if plan.search is None:
         return
-    search_space(problem, plan)
+    space = search_space(problem, plan)
+    if plan.search.sampler == "grid":
+        grid(space, seed=plan.seed)
     if plan.search.cost is not None and not machine.price_per_hour:
         raise ConfigError("the search has a budget of money, but LOOPLINE_TRAIN__PRICE_PER_HOUR is 0; set the price")
     if plan.search.latency and plan.search.sampler == "cmaes":
@@ -118,7 +108,7 @@ def conduct(
 ) -> None:
     """Keep workers at work until every slot has ended or the budget is used up; one that dies is replaced.
 
-    Raises what a worker foresaw, and LooplineError if workers die without end.
+    Raises what a worker foresaw, LooplineError if workers die without end, UnreachableError if the storage goes away.
     """
     search, count = plan.search, slot_count(plan, space)
     assert search is not None
@@ -137,6 +127,11 @@ def conduct(
             on_progress(sum(trial.state in ENDED for trial in slots(study, count).values()), count)
             time.sleep(POLL_SECONDS)
         _finish(study, crew)
+    except (OperationalError, StorageInternalError) as error:
+        raise UnreachableError(
+            f"the storage of study {study.study_name} went away while it was searched; nothing that ended is lost: "
+            "bring it back and run again"
+        ) from error
     finally:
         for process in crew.values():
             process.kill()
@@ -150,28 +145,6 @@ def begin(
     space = search_space(problem, plan)
     name = study_name(dataset, plan, space=space, sources=sources)
     return open_study(storage, name, space=space, base=problem.make_recipe(plan.recipe).model_dump(), plan=plan)
-
-
-def conclude(study: optuna.Study, problem: Problem, plan: FitPlan, *, price_per_hour: float) -> Winner:
-    """Choose the winner; DataError if no trial came to an end, with the first reason."""
-    search, count = plan.search, slot_count(plan, search_space(problem, plan))
-    assert search is not None
-    found = history(study, plan, monitor=problem.monitor, count=count)
-    last = {trial.slot: trial for trial in found.trials}
-    counts = Counter(trial.state for trial in last.values())
-    complete = [trial for trial in last.values() if trial.state == "complete"]
-    if not complete:
-        raise DataError(_no_winner(last, counts))
-    best = _choose(complete)
-    assert best.objectives is not None
-    over = exceeded(study, search, price_per_hour=price_per_hour)
-    return Winner(
-        recipe=problem.make_recipe({**plan.recipe, **best.values}).model_dump(),
-        best=dict(zip(found.objectives, best.objectives, strict=True)),
-        counts={name: counts[name] for name in ("complete", "pruned", "failed")},
-        stopped_by=over or ("grid" if search.sampler == "grid" and count != search.trials else "trials"),
-        history=found,
-    )
 
 
 def _try(
@@ -254,24 +227,3 @@ def _finish(study: optuna.Study, crew: Mapping[int, subprocess.Popen[str]]) -> N
         process.kill()
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.PRUNED, skip_if_finished=True)
-
-
-def _choose(complete: Sequence[Trial]) -> Trial:
-    """Return the trial with the best first objective; where latency counts, the fastest that is nearly as good."""
-    ranked = sorted(complete, key=lambda trial: (trial.objectives, trial.number))
-    best = ranked[0].objectives
-    assert best is not None
-    if len(best) == 1:
-        return ranked[0]
-    near = [trial for trial in ranked if trial.objectives and trial.objectives[0] <= best[0] * (1 + CLEAR_LOSS)]
-    return min(near, key=lambda trial: trial.objectives[1] if trial.objectives else 0.0)
-
-
-def _no_winner(last: Mapping[int, Trial], counts: Mapping[str, int]) -> str:
-    if counts.get("failed") == len(last) and last:
-        first = next(iter(last.values()))
-        return f"all {len(last)} trials of the search failed, the first because: {first.error}"
-    return (
-        f"no trial of the search came to its end: {counts.get('pruned', 0)} pruned, {counts.get('failed', 0)} failed; "
-        "give it more time, or choose --pruner none"
-    )

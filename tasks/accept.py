@@ -1,9 +1,10 @@
 """Look at an order before anything is spent on it."""
 
 from loopline.clients.comet import check_comet
-from loopline.contracts import Opponent, Order, Requirements
+from loopline.contracts import Opponent
 from loopline.evaluation import measurable, open_champion
 from loopline.judging import check_bounds
+from loopline.orders import Order, Requirements
 from loopline.problems import load_problem
 from loopline.settings import Settings
 from tasks.caching import step

@@ -82,7 +82,11 @@ def step(*, sources: tuple[str, ...] | None = None) -> Callable[[Callable[P, R]]
 
     def decorate(function: Callable[P, R]) -> Task[P, R]:
         # A problem's own files and the contracts decide every cached result.
-        named = None if sources is None else (*sources, "loopline/contracts.py", f"tasks/{_file(function)}")
+        named = (
+            None
+            if sources is None
+            else (*sources, "loopline/contracts.py", "loopline/orders.py", f"tasks/{_file(function)}")
+        )
         make = task(
             name=function.__name__,
             cache_policy=NO_CACHE if named is None else ByContent(sources=named),

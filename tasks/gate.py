@@ -3,8 +3,9 @@
 from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 
-from loopline.contracts import PackagedModel, Requirements, Verdict
+from loopline.contracts import PackagedModel, Verdict
 from loopline.judging import judge, verdict_table
+from loopline.orders import Requirements
 from loopline.problems import load_problem
 from tasks.caching import step
 

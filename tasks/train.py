@@ -8,8 +8,9 @@ from uuid import UUID
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.logging import get_run_logger
 
-from loopline.contracts import DatasetVersion, FitPlan, Study, TrainedModel
+from loopline.contracts import DatasetVersion, Study, TrainedModel
 from loopline.dataset import load_lines
+from loopline.orders import FitPlan
 from loopline.problems import Problem, load_problem
 from loopline.runs import RunFolder, run_digest
 from loopline.settings import Settings

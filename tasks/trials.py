@@ -1,20 +1,24 @@
 """A worker of a search: takes trials from the shared storage until none is left.
 
-`python -m tasks.trials` takes a job as JSON on standard input, in a process of its own, so that a trial that runs out
-of memory ends only itself. What it foresaw it writes as JSON on standard output.
+`python -m tasks.trials` takes a job as a line of JSON on standard input, in a process of its own, so that a trial that
+runs out of memory ends only itself. It ends when its standard input does. What it foresaw it writes as JSON on standard
+output.
 """
 
 import json
 import logging
+import os
 import sys
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from loopline.contracts import DatasetVersion, FitPlan
+from loopline.contracts import DatasetVersion
 from loopline.dataset import load_lines
 from loopline.errors import LooplineError
+from loopline.orders import FitPlan
 from loopline.problems import Problem, Sample, load_problem
 from loopline.runs import keep_logs
 from loopline.settings import Settings, TrainSettings
@@ -23,6 +27,7 @@ from tasks.places import cache, store, workspace
 if TYPE_CHECKING:
     from loopline.tuning import TrialRun
 
+FAILED = 1  # exit code
 MOST_WORKERS = 10_000  # keeps the seeds of workers apart
 
 
@@ -93,6 +98,7 @@ def _learn(
                     weights=weights,
                     machine=machine,
                     logger=tracking.loggers,
+                    progress=False,
                     on_epoch=trial.on_epoch,
                 )
         finally:
@@ -127,11 +133,18 @@ def main() -> int:
     logging.basicConfig(format="%(asctime)s | %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("loopline").setLevel(logging.INFO)
     try:
-        take_trials(Job.model_validate_json(sys.stdin.read()))
+        job = Job.model_validate_json(sys.stdin.readline())
+        threading.Thread(target=_end_with_the_input, daemon=True).start()
+        take_trials(job)
     except LooplineError as error:
         told.write(json.dumps({"kind": type(error).__name__, "sentence": str(error)}))
         return FORESEEN
     return 0
+
+
+def _end_with_the_input() -> None:
+    os.read(0, 1)  # not sys.stdin.read, whose lock would outlive this thread
+    os._exit(FAILED)
 
 
 if __name__ == "__main__":

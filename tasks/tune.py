@@ -12,17 +12,19 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.deployments import run_deployment
 from prefect.logging import get_run_logger
 
-from loopline.contracts import DatasetVersion, FitPlan, Study
+from loopline.contracts import DatasetVersion, Study
+from loopline.orders import FitPlan
 from loopline.problems import load_problem
 from loopline.settings import Settings
 from tasks.caching import source_digests, step
 from tasks.places import store
 
 if TYPE_CHECKING:
-    from loopline.tuning import Winner
+    from loopline.winning import Winner
 
 SOURCES = (
     "loopline/tuning.py",
+    "loopline/winning.py",
     "loopline/studies.py",
     "loopline/sampling.py",
     "loopline/space.py",
@@ -37,7 +39,8 @@ def tune(dataset: DatasetVersion, plan: FitPlan) -> Study:
     """Try recipes until the budget is used up, going on with the trials of an earlier, killed or smaller search."""
     from loopline.space import search_space
     from loopline.studies import busy_seconds, open_storage
-    from loopline.tuning import begin, conclude, conduct
+    from loopline.tuning import begin, conduct
+    from loopline.winning import conclude
 
     settings, problem = Settings(), load_problem(dataset.problem)
     price, sources = settings.train.price_per_hour, source_digests(SOURCES, problem.name)
@@ -74,8 +77,8 @@ def _start(job: dict[str, Any]) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tasks.trials"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None
-    process.stdin.write(json.dumps(job))
-    process.stdin.close()
+    process.stdin.write(f"{json.dumps(job)}\n")
+    process.stdin.flush()  # and left open: the worker ends when it closes, so with this process
     return process
 
 

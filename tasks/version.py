@@ -1,7 +1,8 @@
 """Freeze labelled images as a dataset version."""
 
-from loopline.contracts import DatasetVersion, LabeledDataset, SplitPlan
+from loopline.contracts import DatasetVersion, LabeledDataset
 from loopline.dataset import freeze
+from loopline.orders import SplitPlan
 from loopline.problems import load_problem
 from tasks.caching import step
 from tasks.places import registry, store, workspace

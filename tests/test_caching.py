@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from loopline.contracts import Artifact, FitPlan, LabeledDataset, RawDataset, SplitPlan
+from loopline.contracts import Artifact, LabeledDataset, RawDataset
+from loopline.orders import FitPlan, SplitPlan
 from tasks import caching
 from tasks.caching import problem_of, source_digests
 

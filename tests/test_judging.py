@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from loopline import contracts as c
-from loopline.contracts import Requirement, Requirements, Verdict
+from loopline.contracts import Verdict
 from loopline.errors import ConfigError, DataError
 from loopline.evaluation import count, measurable
 from loopline.judging import check_bounds, interval_95, judge, paired_interval_95, totals, verdict_table
+from loopline.orders import Requirement, Requirements
 from loopline.problems import Answer, Sample, load_problem
 
 PROBLEM = load_problem("handwriting")

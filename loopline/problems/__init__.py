@@ -16,8 +16,9 @@ import numpy.typing as npt
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from loopline.contracts import Decoding, Requirements, Scalar
+from loopline.contracts import Decoding, Scalar
 from loopline.errors import ConfigError, wrong_values
+from loopline.orders import Requirements
 
 Pixels = npt.NDArray[np.uint8]  # HW: one grey line, 0 black, 255 white
 

@@ -14,8 +14,8 @@ import pytest
 from laptops import Laptop, Outcome
 from PIL import Image
 
-from loopline.contracts import FitPlan, Order
 from loopline.errors import ConfigError, UnreachableError
+from loopline.orders import FitPlan, Order
 from loopline.settings import LaptopAddresses
 from tasks.accept import accept
 from tasks.ingest import ingest

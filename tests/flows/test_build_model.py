@@ -149,6 +149,28 @@ def test_a_model_that_misses_a_requirement_is_held_back_with_the_reason(
     assert "cer is" in alone.call("models").out
 
 
+def test_a_challenger_with_more_data_wins_and_a_worse_one_is_held_back_with_the_interval(
+    laptop: Laptop, lines: Path, tmp_path: Path
+) -> None:
+    other = laptop.apart(tmp_path, bucket="challenged")
+    few = shutil.copytree(lines, tmp_path / "lines")
+    splits = json.loads((few / "splits.json").read_text())
+    (few / "splits.json").write_text(json.dumps(splits | {"train": splits["train"][:16]}))
+    first = other.run(few, epochs=1)
+    better = other.run(lines, epochs=60, values=("augment=0", "wear=0", "dropout=0", "patience=60"))
+    worse = other.run(lines, epochs=1)
+    assert [outcome.code for outcome in (first, better, worse)] == [0, 0, 3], better.log + worse.log
+    for outcome, sign in ((better, -1), (worse, 1)):
+        found = outcome.judged["verdict"]["findings"][-1]
+        low, high = found["interval_95"]
+        assert "minus that of champion" in found["requirement"]
+        assert found["met"] == (sign < 0)
+        assert low <= found["measured"] <= high
+        assert found["measured"] * sign > 0
+    assert {"handwriting#champion#1", "handwriting@v3.0.0"} <= set(tags(other))
+    assert "cer minus that of champion v2.0.0" in worse.log
+
+
 def test_pictures_are_read_with_the_champion(alone: Laptop, built: Outcome, lines: Path, tmp_path: Path) -> None:
     assert built.code == 0
     broken = tmp_path / "broken.png"

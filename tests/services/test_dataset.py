@@ -17,7 +17,7 @@ from PIL import Image
 from registries import PROBLEM, Place, make_place
 
 from loopline.clients.store import Store
-from loopline.contracts import Artifact, DatasetVersion, SplitPlan
+from loopline.contracts import Artifact, DatasetVersion
 from loopline.dataset import SPLITS, freeze, load_lines
 from loopline.errors import DataError, IntegrityError
 from loopline.images import decode
@@ -25,6 +25,7 @@ from loopline.intake import take_images
 from loopline.labels import take_labels
 from loopline.learning import fit
 from loopline.manifest import read_manifest
+from loopline.orders import SplitPlan
 from loopline.problems import Problem, load_problem
 from loopline.settings import StoreSettings, TrainSettings
 

@@ -20,6 +20,7 @@ from loopline.intake import take_images
 from loopline.judging import judge
 from loopline.labels import take_labels
 from loopline.manifest import read_manifest
+from loopline.orders import Order, Requirements, SplitPlan
 from loopline.packaging import package
 from loopline.problems import load_problem
 from loopline.problems.handwriting.samples import write_samples
@@ -97,7 +98,7 @@ def bench(s3_server: StoreSettings, tmp_path_factory: pytest.TempPathFactory) ->
     store.upload_all({f"inbox/lines/{path.relative_to(lines)}": path for path in files})
     raw = take_images(store, PROBLEM, "inbox/lines")
     labeled = take_labels(store, raw, labels="labels.json", normalise=HANDWRITING.normalise_label)
-    plan = c.SplitPlan()
+    plan = SplitPlan()
     return Bench(
         place,
         store,
@@ -153,7 +154,7 @@ def test_a_better_challenger_passes_the_champion_and_a_worse_one_is_held_back(
     assert {line["champion_text"] for line in read_manifest(bench.store, better.worst).to_pylist()} == {""}
     packaged = bench.package(better)
     worse = bench.package(bench.judge(bench.model(""), beside=opponent(packaged)))
-    verdicts = [judge(found, c.Requirements(), higher_is_better=frozenset()) for found in (packaged, worse)]
+    verdicts = [judge(found, Requirements(), higher_is_better=frozenset()) for found in (packaged, worse)]
     assert [verdict.passed for verdict in verdicts] == [True, False]
     assert verdicts[1].reasons[0].startswith("cer minus that of champion v1.0.0, on the same lines is 0.")
 
@@ -197,7 +198,7 @@ def test_an_order_is_refused_before_learning_if_its_champion_is_gone(
     monkeypatch.setenv("LOOPLINE_STORE", json.dumps(settings))
     monkeypatch.setenv("LOOPLINE_REGISTRY__URL", str(place.git))
     monkeypatch.setenv("LOOPLINE_HOME", str(place.home))
-    order = c.Order(source="inbox/lines")
+    order = Order(source="inbox/lines")
     assert accept.fn(order) == HANDWRITING.requirements()
     bench.store.delete(champion.archive.uri)
     try:

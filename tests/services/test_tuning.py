@@ -18,13 +18,15 @@ import pytest
 from conftest import free_port, wait_for_port
 from pydantic import SecretStr
 
-from loopline.contracts import Artifact, DatasetVersion, FitPlan, LabeledDataset, RawDataset, SearchPlan
+from loopline.contracts import Artifact, DatasetVersion, LabeledDataset, RawDataset
 from loopline.errors import AccessError, ConfigError, DataError, LooplineError, UnreachableError
+from loopline.orders import FitPlan, SearchPlan
 from loopline.problems import load_problem
 from loopline.settings import TrainSettings, TuneSettings
 from loopline.space import search_space
 from loopline.studies import open_storage
-from loopline.tuning import Winner, begin, check_search, conclude, conduct
+from loopline.tuning import begin, check_search, conduct
+from loopline.winning import Winner, conclude
 
 WORKER = Path(__file__).with_name("trial_worker.py")
 PROBLEM = load_problem("handwriting")
@@ -157,6 +159,13 @@ def test_when_every_trial_fails_the_first_reason_is_told(search: Search) -> None
         search.run(trials=3)
 
 
+def test_a_search_in_which_no_trial_came_to_its_end_says_so(search: Search) -> None:
+    with pytest.raises(
+        DataError, match=r"no trial of the search came to its end: 0 pruned, 0 failed; give it more time"
+    ):
+        search.run(trials=3, minutes=1e-9)
+
+
 def test_trials_that_fall_behind_are_pruned(search: Search) -> None:
     winner = search.run(trials=12, pruner="median", sampler="random")
     assert winner.counts["pruned"] > 0
@@ -231,7 +240,7 @@ def postgres() -> Iterator[str]:
     """A real PostgreSQL server with one database; its address, with a password."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or [Path(shutil.which("initdb") or "")]
     if not found[-1].is_file():
-        pytest.skip("needs PostgreSQL's server (apt-get install postgresql); CONTRIBUTING.md says where it runs")
+        pytest.skip("needs PostgreSQL's server (apt-get install postgresql); the README says where it runs")
     user = {"user": "postgres"} if os.getuid() == 0 else {}  # it refuses to run as root
     with tempfile.TemporaryDirectory() as folder:
         data, words = Path(folder) / "data", Path(folder) / "password"

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import optuna
 
-from loopline.contracts import FitPlan
+from loopline.orders import FitPlan
 from loopline.problems import load_problem
 from loopline.settings import Settings
 from loopline.studies import open_storage
