@@ -74,7 +74,8 @@ def whole() -> str:
 def judged(page: Page, **changed: Any) -> Page:
     """The page of another judgement."""
     changed_report = page.report.model_copy(update=changed)
-    return replace(page, packaged=page.packaged.model_copy(update={"report": changed_report}))
+    of_package = {"report": changed_report, "metrics": changed_report.metrics}
+    return replace(page, packaged=page.packaged.model_copy(update=of_package))
 
 
 def words(page: str) -> str:
