@@ -68,9 +68,9 @@ def open_storage(settings: TuneSettings, *, home: Path) -> RDBStorage:
     arguments = {"timeout": LOCK_SECONDS} if url.startswith("sqlite") else {"connect_timeout": CONNECT_SECONDS}
     try:
         parsed = make_url(url)
+        shown = parsed.render_as_string(hide_password=True)
         if parsed.drivername in ("postgres", "postgresql"):
             parsed = parsed.set(drivername="postgresql+psycopg")
-        shown = parsed.render_as_string(hide_password=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             storage = RDBStorage(

@@ -15,16 +15,19 @@ from tasks.places import registry, store
 def accept(order: Order) -> Requirements:
     """Return the requirements that hold: the order's, else the problem's own.
 
-    Raises ConfigError for what can't be met, IntegrityError if there is a champion that can't be opened.
+    Raises ConfigError for what can't be met, IntegrityError for a champion that can't be opened, UnreachableError for a
+    storage of studies that doesn't answer.
     """
     problem = load_problem(order.problem)
     settings = Settings()
     problem.make_recipe(order.plan.recipe)
     check_comet(settings.comet)
     if order.plan.search:
+        from loopline.studies import open_storage
         from loopline.tuning import check_search
 
         check_search(problem, order.plan, machine=settings.train)
+        open_storage(settings.tune, home=settings.folder)
     requirements = order.requirements or problem.requirements()
     check_bounds(requirements, metrics=problem.tally("", "").keys(), figures=measurable(problem))
     if champion := registry().champion(problem.name):
