@@ -209,7 +209,7 @@ def _told(trial: FrozenTrial) -> Trial:
         values=trial.params,
         seed=trial.user_attrs.get("seed", 0),
         objectives=tuple(trial.values) if trial.values and trial.state == TrialState.COMPLETE else None,
-        epochs=trial.intermediate_values,
+        epochs=trial.user_attrs.get("curve", {}),
         seconds=trial.user_attrs.get("seconds", 0.0),
         retry_of=tries[-1] if tries else None,
         error=_error(trial),

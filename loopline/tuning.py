@@ -43,6 +43,7 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
 LAST_EPOCH_SECONDS = 60  # a worker is given to end its epoch when the budget is used up
+TIE = 1e-3  # of the loss, for the pruner: until a network answers anything, only its loss tells it from others
 FORESEEN = 3  # a worker's exit code, with the sentence on its standard output
 
 
@@ -161,10 +162,14 @@ def _try(
     recipe = _recipe(problem, plan, _suggest(trial, space))
     trial.set_user_attr("seed", plan.seed)
 
+    curve: dict[int, float] = {}
+
     def on_epoch(epoch: Any) -> None:
+        curve[epoch.number + 1] = epoch.metrics[problem.monitor]
         trial.set_user_attr("seconds", round(time.monotonic() - begun, 3))
+        trial.set_user_attr("curve", curve)
         if not search.latency:
-            trial.report(epoch.metrics[problem.monitor], step=epoch.number + 1)
+            trial.report(curve[epoch.number + 1] + TIE * epoch.metrics["train_loss"], step=epoch.number + 1)
         if exceeded(trial.study, search, price_per_hour=price_per_hour):
             raise optuna.TrialPruned("the budget is used up")
         if not search.latency and epoch.number + 1 < epoch.planned and trial.should_prune():
@@ -201,7 +206,7 @@ def _log(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
     if SURPLUS in trial.user_attrs:
         return
     told = ", ".join(f"{value:.4g}" for value in trial.values or ())
-    last = f"after {max(trial.intermediate_values)} epochs" if trial.intermediate_values else ""
+    last = f"after {len(trial.user_attrs['curve'])} epochs" if "curve" in trial.user_attrs else ""
     log.info("trial %d %s %s %s", trial.number, WORDS[trial.state], told or trial.user_attrs.get("error", ""), last)
 
 

@@ -1,9 +1,12 @@
 """Real servers for the tests: each listens on a free port of the loopback and keeps its data in a temporary folder."""
 
 import os
+import shutil
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,3 +53,29 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreSetting
     finally:
         process.terminate()
         process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """A real PostgreSQL server with one database; its address, with a password."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or [Path(shutil.which("initdb") or "")]
+    if not found[-1].is_file():
+        pytest.skip("needs PostgreSQL's server (apt-get install postgresql); the README says where it runs")
+    user = {"user": "postgres"} if os.getuid() == 0 else {}  # it refuses to run as root
+    with tempfile.TemporaryDirectory() as folder:
+        data, words = Path(folder) / "data", Path(folder) / "password"
+        words.write_text("s3cret-word")
+        if user:
+            shutil.chown(folder, "postgres")
+            shutil.chown(words, "postgres")
+        initdb = [found[-1], "-D", data, "-U", "loopline", "--auth=scram-sha-256", f"--pwfile={words}", "--no-sync"]
+        subprocess.run(initdb, check=True, capture_output=True, **user)  # type: ignore[call-overload]
+        port = free_port()
+        options = ["-D", str(data), "-p", str(port), "-k", folder, "-c", "fsync=off", "-h", "127.0.0.1"]
+        server = subprocess.Popen([found[-1].with_name("postgres"), *options], stderr=subprocess.DEVNULL, **user)
+        try:
+            wait_for_port(port, server)
+            yield f"postgresql://loopline:s3cret-word@127.0.0.1:{port}/postgres"
+        finally:
+            server.send_signal(signal.SIGINT)  # without waiting for clients to leave
+            server.wait(20)

@@ -2,20 +2,15 @@
 
 import os
 import pickle
-import shutil
-import signal
 import subprocess
 import sys
-import tempfile
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
-from conftest import free_port, wait_for_port
 from pydantic import SecretStr
 
 from loopline.contracts import Artifact, DatasetVersion, LabeledDataset, RawDataset
@@ -233,32 +228,6 @@ def test_a_pickle_planted_in_the_storage_is_never_loaded(search: Search) -> None
         )
     assert search.run(trials=6, sampler="cmaes").counts["complete"] == 6
     assert not marker.exists()
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    """A real PostgreSQL server with one database; its address, with a password."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or [Path(shutil.which("initdb") or "")]
-    if not found[-1].is_file():
-        pytest.skip("needs PostgreSQL's server (apt-get install postgresql); the README says where it runs")
-    user = {"user": "postgres"} if os.getuid() == 0 else {}  # it refuses to run as root
-    with tempfile.TemporaryDirectory() as folder:
-        data, words = Path(folder) / "data", Path(folder) / "password"
-        words.write_text("s3cret-word")
-        if user:
-            shutil.chown(folder, "postgres")
-            shutil.chown(words, "postgres")
-        initdb = [found[-1], "-D", data, "-U", "loopline", "--auth=scram-sha-256", f"--pwfile={words}", "--no-sync"]
-        subprocess.run(initdb, check=True, capture_output=True, **user)  # type: ignore[call-overload]
-        port = free_port()
-        options = ["-D", str(data), "-p", str(port), "-k", folder, "-c", "fsync=off", "-h", "127.0.0.1"]
-        server = subprocess.Popen([found[-1].with_name("postgres"), *options], stderr=subprocess.DEVNULL, **user)
-        try:
-            wait_for_port(port, server)
-            yield f"postgresql://loopline:s3cret-word@127.0.0.1:{port}/postgres"
-        finally:
-            server.send_signal(signal.SIGINT)  # without waiting for clients to leave
-            server.wait(20)
 
 
 def test_two_workers_share_one_study_on_postgresql(search: Search, postgres: str) -> None:
