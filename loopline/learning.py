@@ -79,6 +79,8 @@ def fit(
     """
     train = _usable(problem, recipe, train=train, val=val)
     _prepare_process(seed, machine)
+    for path in (checkpoint, weights):
+        path.parent.mkdir(parents=True, exist_ok=True)
     system = problem.system(recipe, vocabulary)
     if machine.compile:
         system.compile()

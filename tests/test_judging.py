@@ -166,7 +166,7 @@ def test_a_challenger_is_promoted_only_if_it_measures_no_worse_than_the_champion
 
 
 def test_a_bound_on_what_the_test_lines_cannot_tell_is_named() -> None:
-    with pytest.raises(ConfigError, match="'digits_cer' can't be judged: fewer than 10 lines of the test split"):
+    with pytest.raises(ConfigError, match="'digits_cer' can't be judged: fewer than 10 test lines"):
         judged(package({"cer": 0.1}), Requirement(metric="digits_cer", at_most=0.1))
 
 
