@@ -205,9 +205,10 @@ def _suggest(trial: optuna.Trial, space: Space) -> dict[str, Scalar]:
 def _log(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
     if SURPLUS in trial.user_attrs:
         return
-    told = ", ".join(f"{value:.4g}" for value in trial.values or ())
-    last = f"after {len(trial.user_attrs['curve'])} epochs" if "curve" in trial.user_attrs else ""
-    log.info("trial %d %s %s %s", trial.number, WORDS[trial.state], told or trial.user_attrs.get("error", ""), last)
+    curve: dict[str, float] = trial.user_attrs.get("curve", {})
+    values = trial.values if trial.state == TrialState.COMPLETE else list(curve.values())[-1:]
+    told = trial.user_attrs.get("error") or ", ".join(f"{value:.4g}" for value in values)
+    log.info("trial %d %s: %s after %d epochs", trial.number, WORDS[trial.state], told, len(curve))
 
 
 def _dismiss(crew: dict[int, subprocess.Popen[str]]) -> int:
