@@ -21,7 +21,6 @@ from loopline.painting import (
     style,
     write_unit,
 )
-from loopline.space import distributions
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,6 +55,8 @@ def complete_trials(history: History) -> list[Trial]:
 def rebuild(history: History, *, objective_count: int) -> "Study":
     """Return Optuna's study, in memory, of the first objective or of all of them."""
     import optuna
+
+    from loopline.space import distributions
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

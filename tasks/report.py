@@ -72,6 +72,7 @@ def _track(page: Page, html: bytes) -> None:
             params={"decoding": judged.decoding.name, "champion": judged.champion.version if judged.champion else ""},
         ) as tracking:
             tracking.metrics(judged.metrics | judged.figures | {"latency_ms": page.packaged.latency_ms}, step=0)
+            tracking.fact("verdict", "ready" if page.verdict.passed else "held back")
             tracking.asset("report.html", html)
             tracking.asset("lineage.json", json.dumps(lineage(page.packaged), ensure_ascii=False).encode())
             for number, line in enumerate(page.lines[:WORST_COUNT], start=1):
