@@ -9,6 +9,7 @@ from PIL import Image
 
 from loopline.problems import Pixels
 from loopline.problems.handwriting.alphabet import frames_needed
+from loopline.problems.handwriting.characters import unlearnable
 from loopline.problems.handwriting.recipe import Recipe
 
 # B lines, H height, W width
@@ -48,7 +49,7 @@ def reject(label: str, width_px: int, height_px: int) -> str | None:
         return "empty label"
     if width_px > LONGEST_RATIO * height_px:
         return f"{width_px}x{height_px} px is no line of text"
-    return unspellable(label, width_px, height_px, recipe=Recipe())
+    return unlearnable(label) or unspellable(label, width_px, height_px, recipe=Recipe())
 
 
 def unspellable(label: str, width_px: int, height_px: int, *, recipe: Recipe) -> str | None:
