@@ -8,31 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
-from typer.core import TyperGroup
 
-from loopline.errors import ConfigError, LooplineError
+from loopline.cli_labels import labels
+from loopline.terminal import FAILED, Commands, read_settings, shown
 
 if TYPE_CHECKING:
     from loopline.local import ServiceStatus
-    from loopline.settings import Settings
 
-FAILED, MISTAKEN = 1, 2  # exit codes: it did not work; what was asked for is wrong
 LOG_LINES = 100
-
-shown = Console(highlight=False)
-
-
-class Commands(TyperGroup):
-    """Commands that end with one sentence on stderr, not a traceback, when what went wrong was foreseen."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the chosen command."""
-        try:
-            return super().invoke(ctx)
-        except LooplineError as error:
-            typer.echo(f"loopline: {error}", err=True)
-            raise typer.Exit(MISTAKEN if isinstance(error, ConfigError) else FAILED) from None
-
 
 app = typer.Typer(
     cls=Commands,
@@ -41,18 +24,23 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     help="Raw images in, a checked and announced model out, and round again.",
 )
+app.add_typer(labels, name="labels")
 
 
 @app.command()
-def up() -> None:
-    """Start the object store and the Prefect server on this machine, and say where they listen."""
+def up(
+    labels: Annotated[
+        bool | None, typer.Option(help="With Label Studio, or without it; unset: as at the last start.")
+    ] = None,
+) -> None:
+    """Start the object store, the Prefect server and, if asked, Label Studio; say where they listen."""
     from loopline import local
 
-    settings = _settings()
-    with Console(stderr=True).status("starting the services; Prefect takes some 10 seconds"):
-        services = local.up(settings)
+    settings = read_settings()
+    with Console(stderr=True).status("starting the services; Prefect takes some 10 seconds") as waiting:
+        services = local.up(settings, labels=labels, tell=waiting.update)
     for service in services:
-        shown.print(f"{service.name:<9}{service.state:<10}{service.address}")
+        shown.print(f"{service.name:<14}{service.state:<10}{service.address}")
 
 
 @app.command()
@@ -60,7 +48,7 @@ def down() -> None:
     """End every process that `loopline up` started."""
     from loopline import local
 
-    count = local.down(_settings())
+    count = local.down(read_settings())
     shown.print(f"ended {count} processes" if count else "nothing was running")
 
 
@@ -70,35 +58,24 @@ def status() -> None:
     from loopline import local
 
     table = Table("service", "state", "address", "pid", "uptime", box=None, pad_edge=False)
-    for service in local.status(_settings()):
+    for service in local.status(read_settings()):
         table.add_row(service.name, service.state, service.address, str(service.pid or ""), _uptime(service))
     shown.print(table)
 
 
 @app.command()
 def logs(
-    service: Annotated[str | None, typer.Argument(help="store, prefect or supervisor; unset: all.")] = None,
+    service: Annotated[
+        str | None, typer.Argument(help="store, prefect, label-studio or supervisor; unset: all.")
+    ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is written from now on.")] = False,
 ) -> None:
     """Show the last lines that the services wrote."""
     from loopline import local
 
-    files = local.log_files(_settings(), service)
+    files = local.log_files(read_settings(), service)
     with suppress(KeyboardInterrupt):
         subprocess.run(["tail", *(["-F"] if follow else []), "-n", str(LOG_LINES), *files])
-
-
-def _settings() -> "Settings":
-    from pydantic import ValidationError
-
-    from loopline.settings import Settings
-
-    try:
-        return Settings()
-    except ValidationError as error:
-        wrong = error.errors(include_input=False)[0]
-        name = "LOOPLINE_" + "__".join(str(part) for part in wrong["loc"]).upper()
-        raise ConfigError(f"{name}: {wrong['msg']}; change it in the environment or in .env") from None
 
 
 def _uptime(service: "ServiceStatus") -> str:
@@ -116,7 +93,7 @@ def samples() -> None:
     """Draw 2,100 lines of handwritten digits and put them into the store's inbox."""
     from loopline import commands
 
-    prefix, count = commands.write_samples(_settings())
+    prefix, count = commands.write_samples(read_settings())
     shown.print(f"{prefix}: {count} files uploaded" if count else f"{prefix}: nothing new")
 
 
@@ -147,7 +124,7 @@ def run(
     """Build a model: images in; a checked, packaged and announced model out, or the reasons why not (exit code 3)."""
     from loopline import commands
 
-    settings = _settings()
+    settings = read_settings()
     values = [*(set_ or ()), *([f"epochs={epochs}"] if epochs is not None else ())]
     order = commands.make_order(
         problem=problem,
@@ -188,7 +165,7 @@ def predict(
 
     from loopline import commands
 
-    found = commands.predict(commands.open_model(_settings(), problem=problem, version=model), images)
+    found = commands.predict(commands.open_model(read_settings(), problem=problem, version=model), images)
     for line in found:
         text = line.get("error") or f"{line['confidence']:.2f}  {line['text']}"
         typer.echo(json.dumps(line, ensure_ascii=False) if as_json else f"{line['image']}  {text}")
@@ -201,7 +178,7 @@ def models(problem: Problem = "handwriting") -> None:
     """Show every model version: stage, metrics, verdict."""
     from loopline import commands
 
-    shown.print(commands.models_table(_settings(), problem=problem))
+    shown.print(commands.models_table(read_settings(), problem=problem))
 
 
 comet = typer.Typer(help="The experiment tracker.", no_args_is_help=True)
@@ -213,7 +190,7 @@ def comet_upload() -> None:
     """Bring the archives that wait in LOOPLINE_HOME/comet to Comet; each is brought once."""
     from loopline.clients.comet import upload
 
-    settings = _settings()
+    settings = read_settings()
     with Console(stderr=True).status("bringing archives to Comet"):
         done = upload(settings.comet, home=settings.folder)
     for archive in done.archives:
@@ -231,7 +208,7 @@ def prefect(context: typer.Context) -> None:
     """Run Prefect's own command line against the server that the settings name."""
     from loopline import commands
 
-    raise typer.Exit(commands.prefect(_settings(), context.args))
+    raise typer.Exit(commands.prefect(read_settings(), context.args))
 
 
 dataset = typer.Typer(help="Show every dataset version, or bring one back.", invoke_without_command=True)
@@ -245,7 +222,7 @@ def datasets(context: typer.Context, problem: Problem = "handwriting") -> None:
 
     context.obj = problem
     if context.invoked_subcommand is None:
-        shown.print(commands.datasets_table(_settings(), problem=problem))
+        shown.print(commands.datasets_table(read_settings(), problem=problem))
 
 
 @dataset.command("get")
@@ -257,7 +234,7 @@ def dataset_get(
     """Bring a dataset version back, bit for bit: its manifest and shards."""
     from loopline import commands
 
-    found = commands.registry(_settings()).restore_dataset(context.obj, version, target=folder)
+    found = commands.registry(read_settings()).restore_dataset(context.obj, version, target=folder)
     shown.print(f"{found.name} ({found.digest[:12]}) is in {folder}", soft_wrap=True)
 
 
@@ -266,7 +243,7 @@ def open_(problem: Problem = "handwriting") -> None:
     """Say where to look: Prefect's UI, the newest report, the training curves."""
     from loopline import commands
 
-    settings = _settings()
+    settings = read_settings()
     shown.print(f"Prefect  {settings.resolved_prefect().api_url.removesuffix('/api')}", soft_wrap=True)
     for found in commands.registry(settings).models(problem)[-1:]:
         address = commands.report_address(settings, found.judged)

@@ -3,30 +3,22 @@
 A service that the settings point elsewhere is not started. How processes are kept running is supervised.py's affair.
 """
 
-import fcntl
-import json
 import os
-import secrets
-import socket
-import sys
-import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
-
-from pydantic import SecretStr, ValidationError
 
 from loopline import supervised
+from loopline.addresses import choose_addresses, last_addresses, write_addresses
+from loopline.clients.label_studio_token import personal_token
 from loopline.clients.store import Store
 from loopline.errors import ConfigError, LooplineError
+from loopline.label_studio_venv import provide_venv
+from loopline.locking import locked
+from loopline.services import laptop_services, services_environment
 from loopline.settings import LAPTOP, LaptopAddresses, Settings
 from loopline.supervised import Process, Service
-
-STORE_PORT = 4300
-PREFECT_PORT = 4200  # where Prefect's own documentation puts it
-FOREIGN = ("AWS_", "LOOPLINE_", "PREFECT_", "RCLONE_")  # the user's own servers and keys are no affair of the laptop's
 
 
 @dataclass(frozen=True)
@@ -40,41 +32,50 @@ class ServiceStatus:
     uptime_seconds: int | None = None
 
 
-def up(settings: Settings) -> list[ServiceStatus]:
-    """Start what does not run yet, wait until it answers, write its addresses and make the bucket.
+def up(
+    settings: Settings, *, labels: bool | None = None, tell: Callable[[str], None] = lambda _: None
+) -> list[ServiceStatus]:
+    """Start what does not run yet, wait until it answers, write its addresses, make bucket and access token.
 
-    Raises FinalError if a service ends while it starts, UnreachableError if it does not answer within two minutes.
+    `labels` adds Label Studio or leaves it out; None: as at the last start. `tell` hears what takes long.
+    Raises FinalError if a service ends while it starts or Label Studio can't be installed, UnreachableError if one does
+    not answer in time.
     """
     home = settings.folder
-    with _locked(home):
-        services = _running_services(settings)
+    with _held(home):
+        labels = _wants_labels(settings, labels)
+        services = _running_services(settings, labels=labels)
         if services:
             supervised.start_ended(home)
             supervised.wait_until_healthy(home, services)
         else:
-            _start(settings)
+            _start(settings, labels=labels, tell=tell)
         if settings.store.endpoint == LAPTOP:
             Store(settings.resolved_store()).ensure_bucket()
+        if labels:
+            _keep_token(home)
     return status(settings)
 
 
 def down(settings: Settings) -> int:
     """End every process that `up` started in this home folder; return how many there were."""
-    with _locked(settings.folder):
+    with _held(settings.folder):
         return supervised.end_all(settings.folder)
 
 
 def status(settings: Settings) -> list[ServiceStatus]:
     """Say of each service whether it runs, and where."""
     processes = supervised.processes(settings.folder)
-    last = _last_addresses(settings.folder)
-    services = {service.name: service for service in _services(settings, last)} if last else {}
-    elsewhere = {"store": settings.store.endpoint, "prefect": settings.prefect.api_url}
+    last = last_addresses(settings.folder)
+    services = {service.name: service for service in laptop_services(settings, last)} if last else {}
+    places = {"store": settings.store.endpoint, "prefect": settings.prefect.api_url}
+    if settings.label_studio.url != LAPTOP or "label-studio" in services:
+        places["label-studio"] = settings.label_studio.url
     return [
         _status(name, services.get(name), process=processes.get(name))
         if place == LAPTOP
         else ServiceStatus(name, "elsewhere", place)
-        for name, place in elsewhere.items()
+        for name, place in places.items()
     ]
 
 
@@ -104,89 +105,60 @@ def prefect_environment(settings: Settings) -> dict[str, str]:
 
 
 @contextmanager
-def _locked(home: Path) -> Iterator[None]:
-    """Hold the home folder against every other `up` and `down`; the kernel lets go when this process ends."""
+def _held(home: Path) -> Iterator[None]:
+    """Hold the home folder against every other `up` and `down`."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(home, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with locked(home):
         yield
-    finally:
-        os.close(descriptor)
 
 
-def _running_services(settings: Settings) -> list[Service]:
+def _wants_labels(settings: Settings, asked: bool | None) -> bool:
+    last = last_addresses(settings.folder)
+    before = last is not None and last.labels
+    return settings.label_studio.url == LAPTOP and (before if asked is None else asked)
+
+
+def _running_services(settings: Settings, *, labels: bool) -> list[Service]:
     """Return the services of the last start if they are what the settings still ask for and supervisord runs."""
-    last = _last_addresses(settings.folder)
-    if last is None or _addresses(settings, last=last, running=True) != last:
+    last = last_addresses(settings.folder)
+    if last is None or choose_addresses(settings, last=last, labels=labels, running=True) != last:
         return []
-    services = _services(settings, last)
+    services = laptop_services(settings, last)
     return services if supervised.runs_exactly(settings.folder, services) else []
 
 
-def _start(settings: Settings) -> None:
+def _start(settings: Settings, *, labels: bool, tell: Callable[[str], None]) -> None:
     home = settings.folder
+    if labels:
+        provide_venv(settings, tell=tell)  # takes a minute, in which the other services go on
+        tell("starting the services; Label Studio takes half a minute the first time")
     supervised.end_all(home)
-    addresses = _addresses(settings, last=_last_addresses(home), running=False)
-    services = _services(settings, addresses)
+    last = last_addresses(home)
+    addresses = choose_addresses(settings, last=last, labels=labels, running=False)
+    services = laptop_services(settings, addresses)
+    if services or last:
+        write_addresses(home, addresses)
     if not services:
         return
-    secret = addresses.store_secret_key.get_secret_value()
-    document = json.dumps({**addresses.model_dump(mode="json"), "store_secret_key": secret}, indent=2)
-    supervised.write_private(LaptopAddresses.path(home), document)
     try:
-        supervised.start(home, services, environment=_environment(home, addresses))
+        supervised.start(home, services, environment=services_environment(settings, addresses))
         supervised.wait_until_healthy(home, services)
     except LooplineError:
         supervised.end_all(home)
         raise
 
 
-def _environment(home: Path, addresses: LaptopAddresses) -> dict[str, str]:
-    secret = addresses.store_secret_key.get_secret_value()
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
-    programs = [str(Path(sys.executable).parent), sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)]
-    return {
-        **inherited,
-        "PATH": os.pathsep.join(programs),
-        "PREFECT_HOME": str(home / "prefect"),
-        "RCLONE_AUTH_KEY": f'"{addresses.store_access_key},{secret}"',  # rclone reads a CSV list, of one pair here
-        "RCLONE_CACHE_DIR": str(home / "run"),
-        "RCLONE_CONFIG": os.devnull,
-    }
-
-
-def _services(settings: Settings, addresses: LaptopAddresses) -> list[Service]:
-    services = []
-    if settings.store.endpoint == LAPTOP:
-        services.append(_store(addresses))
-    if settings.prefect.api_url == LAPTOP:
-        services.append(_prefect(addresses))
-    return services
-
-
-def _store(addresses: LaptopAddresses) -> Service:
-    where = urlsplit(addresses.store_url).netloc
-    command = f"rclone serve s3 --addr {where} --dir-cache-time 1s store"
-    return Service(name="store", url=addresses.store_url, health="/", command=command, environment={})
-
-
-def _prefect(addresses: LaptopAddresses) -> Service:
-    url = addresses.prefect_url.removesuffix("/api")
-    port = urlsplit(url).port
-    return Service(
-        name="prefect",
-        url=url,
-        health="/api/health",
-        command=f"{Path(sys.executable).name} -P -m prefect server start --host 127.0.0.1 --port {port}",
-        environment={
-            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            # By default any web page may speak to this server through the user's browser.
-            "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"{url},http://localhost:{port}",
-            "PREFECT_SERVER_UI_API_URL": addresses.prefect_url,
-            "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
-        },
+def _keep_token(home: Path) -> None:
+    """Write down a token that Label Studio takes: the last one if it still does."""
+    addresses = LaptopAddresses.read(home)
+    token = personal_token(
+        addresses.label_studio_url,
+        user=addresses.label_studio_user,
+        password=addresses.label_studio_password,
+        known=addresses.label_studio_token,
     )
+    if token != addresses.label_studio_token:
+        write_addresses(home, addresses.model_copy(update={"label_studio_token": token}))
 
 
 def _status(name: str, service: Service | None, *, process: Process | None) -> ServiceStatus:
@@ -196,40 +168,3 @@ def _status(name: str, service: Service | None, *, process: Process | None) -> S
         return ServiceStatus(name, process.state.lower(), service.url)
     state = "running" if supervised.is_healthy(service, process) else "not answering"
     return ServiceStatus(name, state, service.url, process.pid, process.uptime_seconds)
-
-
-def _last_addresses(home: Path) -> LaptopAddresses | None:
-    try:
-        return LaptopAddresses.read(home)
-    except (ConfigError, ValidationError):
-        return None
-
-
-def _addresses(settings: Settings, *, last: LaptopAddresses | None, running: bool) -> LaptopAddresses:
-    """Choose ports, keeping those and the keys of the last start where possible; `running`: its ports are ours."""
-    used = (urlsplit(last.store_url).port, urlsplit(last.prefect_url).port) if last else (None, None)
-    ours = {port for port in used if running and port}
-    store_port = _choose_port((settings.laptop.store_port, used[0], STORE_PORT), ours=ours)
-    prefect_port = _choose_port((settings.laptop.prefect_port, used[1], PREFECT_PORT), ours=ours, besides=store_port)
-    return LaptopAddresses(
-        store_url=f"http://127.0.0.1:{store_port}",
-        store_access_key=last.store_access_key if last else secrets.token_hex(10),
-        store_secret_key=last.store_secret_key if last else SecretStr(secrets.token_hex(20)),
-        prefect_url=f"http://127.0.0.1:{prefect_port}/api",
-    )
-
-
-def _choose_port(wishes: tuple[int | None, ...], *, ours: set[int], besides: int | None = None) -> int:
-    for port in wishes:
-        if port and port != besides and (port in ours or _is_free(port)):
-            return port
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-def _is_free(port: int) -> bool:
-    try:
-        with socket.create_server(("127.0.0.1", port)):
-            return True
-    except OSError:
-        return False

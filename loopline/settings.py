@@ -6,23 +6,34 @@ Only tasks, dispatch, cli and deployments read settings. Everything else is give
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from loopline.errors import ConfigError
 
 LAPTOP = "laptop"
 
+# Hidden wherever it is shown; in clear in the JSON document, which is the file that keeps it.
+KeptSecret = Annotated[SecretStr, PlainSerializer(SecretStr.get_secret_value, return_type=str, when_used="json")]
+
 
 class LaptopAddresses(BaseModel):
-    """Where this machine's services listen and which keys they take: LOOPLINE_HOME/addresses.json, mode 0600."""
+    """Where this machine's services listen and which keys they take: LOOPLINE_HOME/addresses.json, mode 0600.
+
+    `labels` tells whether the last start was one with Label Studio; what is known of it stays when it is left out.
+    """
 
     store_url: str
     store_access_key: str
-    store_secret_key: SecretStr
+    store_secret_key: KeptSecret
     prefect_url: str
+    labels: bool = False
+    label_studio_url: str = ""
+    label_studio_user: str = ""
+    label_studio_password: KeptSecret = SecretStr("")
+    label_studio_token: KeptSecret = SecretStr("")
 
     @staticmethod
     def path(home: Path) -> Path:
@@ -45,6 +56,10 @@ class LaptopSettings(BaseModel):
 
     store_port: int | None = Field(None, ge=1, le=65535, description="Unset: that of the last start, else 4300.")
     prefect_port: int | None = Field(None, ge=1, le=65535, description="Unset: that of the last start, else 4200.")
+    label_studio_port: int | None = Field(None, ge=1, le=65535, description="Unset: that of the last start, else 8080.")
+    label_studio_venv: Path | None = Field(
+        None, description="An environment that has Label Studio; unset: made in LOOPLINE_HOME/label-studio/venv."
+    )
 
 
 class StoreSettings(BaseModel):
@@ -68,6 +83,18 @@ class PrefectSettings(BaseModel):
     api_url: str = Field(LAPTOP, description='"laptop", or the URL of a Prefect server, ending in /api.')
     gpu_deployment: str | None = Field(
         None, description="Deployment that runs fit_model on a GPU pool, such as fit-model/gpu; unset: in this process."
+    )
+
+
+class LabelStudioSettings(BaseModel):
+    """The server where people label."""
+
+    model_config = ConfigDict(frozen=True)
+
+    url: str = Field(LAPTOP, description='"laptop", or the URL of your own Label Studio.')
+    api_key: SecretStr | None = Field(None, description="A personal access token.")
+    store_endpoint: str | None = Field(
+        None, description="Where Label Studio and its users' browsers reach the store; unset: the store's own endpoint."
     )
 
 
@@ -135,6 +162,7 @@ class Settings(BaseSettings):
     laptop: LaptopSettings = LaptopSettings()
     store: StoreSettings = StoreSettings()
     prefect: PrefectSettings = PrefectSettings()
+    label_studio: LabelStudioSettings = LabelStudioSettings()
     registry: RegistrySettings = RegistrySettings()
     train: TrainSettings = TrainSettings()
     tune: TuneSettings = TuneSettings()
@@ -163,6 +191,22 @@ class Settings(BaseSettings):
         if self.prefect.api_url != LAPTOP:
             return self.prefect
         return self.prefect.model_copy(update={"api_url": LaptopAddresses.read(self.folder).prefect_url})
+
+    def resolved_label_studio(self) -> LabelStudioSettings:
+        """Return the label server's settings with the laptop's own address and token filled in."""
+        if self.label_studio.url != LAPTOP:
+            return self.label_studio
+        laptop = LaptopAddresses.read(self.folder) if LaptopAddresses.path(self.folder).exists() else None
+        if laptop is None or not laptop.labels or not laptop.label_studio_token:
+            raise ConfigError(f"Label Studio was not started in {self.folder}; run `loopline up --labels`")
+        return self.label_studio.model_copy(
+            update={"url": laptop.label_studio_url, "api_key": laptop.label_studio_token}
+        )
+
+    def shown_store(self) -> StoreSettings:
+        """Return the store as Label Studio and its users' browsers reach it."""
+        store, endpoint = self.resolved_store(), self.label_studio.store_endpoint
+        return store.model_copy(update={"endpoint": endpoint}) if endpoint else store
 
     def resolved_registry(self) -> RegistrySettings:
         """Return the registry's settings with the laptop's own repository filled in."""

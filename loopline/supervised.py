@@ -29,7 +29,7 @@ from supervisor.xmlrpc import SupervisorTransport
 from loopline.errors import FinalError, UnreachableError
 
 SUPERVISOR = "supervisor"
-HEALTH_SECONDS = 120  # Prefect boots in 10 s on an idle machine, in a minute on a busy one
+HEALTH_SECONDS = 300  # Label Studio's first boot takes half a minute on an idle machine, two on a busy one
 SERVICE_STOP_SECONDS = 5  # Prefect waits for open pages of its UI for ever
 STOP_SECONDS = 30  # supervisord ends its services one after the other
 MOST_LIVES = 2  # a service may have been killed just before; dying again is its own doing
@@ -107,7 +107,7 @@ def is_healthy(service: Service, process: Process | None) -> bool:
 
 
 def wait_until_healthy(home: Path, services: Iterable[Service]) -> None:
-    """Wait until all services answer; FinalError if one ends meanwhile, UnreachableError after two minutes."""
+    """Wait until all services answer; FinalError if one ends meanwhile, UnreachableError after five minutes."""
     deadline = time.monotonic() + HEALTH_SECONDS
     pids: dict[str, set[int]] = defaultdict(set)
     while True:

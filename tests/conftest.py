@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from loopline.settings import StoreSettings
+from loopline import local
+from loopline.label_studio_venv import make_venv
+from loopline.settings import LaptopSettings, PrefectSettings, Settings, StoreSettings
 
 
 def free_port() -> int:
@@ -79,3 +81,31 @@ def postgres() -> Iterator[str]:
         finally:
             server.send_signal(signal.SIGINT)  # without waiting for clients to leave
             server.wait(20)
+
+
+@pytest.fixture(scope="session")
+def label_studio_venv() -> Iterator[Path]:
+    """An environment that has Label Studio: the one that the settings name, or a new one, which takes a minute."""
+    given = os.environ.get("LOOPLINE_LAPTOP__LABEL_STUDIO_VENV")
+    if given:
+        yield Path(given)
+        return
+    with tempfile.TemporaryDirectory(prefix="labels, 100% odd ") as folder:
+        make_venv(Path(folder), tell=print)
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def label_studio(label_studio_venv: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A laptop with a real Label Studio and the store, and no more."""
+    laptop = LaptopSettings(store_port=free_port(), label_studio_port=free_port(), label_studio_venv=label_studio_venv)
+    settings = Settings(
+        home=tmp_path_factory.mktemp("labels"),
+        laptop=laptop,
+        prefect=PrefectSettings(api_url="http://prefect.example.com/api"),
+    )
+    try:
+        local.up(settings, labels=True)
+        yield settings
+    finally:
+        local.down(settings)

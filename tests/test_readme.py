@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
@@ -15,6 +16,12 @@ OURS = re.sub(r"loopline prefect .*|tensorboard .*", "", README)
 BLOCKS = "\n".join(re.findall(r"^```\n(.*?)^```", README, re.DOTALL | re.MULTILINE))
 
 
+def options(command: Any) -> set[str]:
+    """Return the options of a command and of all commands below it."""
+    own = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+    return own.union(*(options(one) for one in getattr(command, "commands", {}).values()))
+
+
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"^loopline (\w+)", BLOCKS, re.MULTILINE))))
 def test_every_command_exists(name: str) -> None:
     assert name in typer.main.get_command(app).commands  # type: ignore[attr-defined]
@@ -22,8 +29,7 @@ def test_every_command_exists(name: str) -> None:
 
 @pytest.mark.parametrize("option", sorted(set(re.findall(r"(--[a-z][a-z-]+)", OURS))))
 def test_every_option_exists(option: str) -> None:
-    run = typer.main.get_command(app).commands["run"]  # type: ignore[attr-defined]
-    assert option in {name for parameter in run.params for name in parameter.opts}
+    assert option in options(typer.main.get_command(app))
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\bmake ([a-z]+)", README))))

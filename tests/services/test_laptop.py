@@ -6,7 +6,6 @@ import os
 import socket
 import stat
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,45 +13,13 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
+from laptop_processes import ELSEWHERE, LOOPLINE, environment, free_port, port_of, processes_of
 from pydantic import SecretStr
 
 from loopline import local
 from loopline.clients.store import Store
 from loopline.errors import ConfigError, FinalError
-from loopline.settings import LaptopAddresses, LaptopSettings, PrefectSettings, Settings
-
-LOOPLINE = Path(sys.executable).parent / "loopline"
-ELSEWHERE = PrefectSettings(api_url="http://prefect.example.com/api")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-def environment(settings: Settings) -> dict[str, str]:
-    ours = {name: value for name, value in os.environ.items() if not name.startswith("LOOPLINE_")}
-    return {
-        **ours,
-        "LOOPLINE_HOME": str(settings.home),
-        "LOOPLINE_LAPTOP__STORE_PORT": str(settings.laptop.store_port),
-        "LOOPLINE_LAPTOP__PREFECT_PORT": str(settings.laptop.prefect_port),
-    }
-
-
-def processes_of(home: Path) -> dict[str, psutil.Process]:
-    found = {}
-    for process in psutil.process_iter(["environ"]):
-        variables = process.info["environ"] or {}
-        if variables.get("LOOPLINE_HOME") == str(home) and "LOOPLINE_SERVICE" in variables:
-            found[variables["LOOPLINE_SERVICE"]] = process
-    return found
-
-
-def port_of(url: str) -> int:
-    port = urlsplit(url).port
-    assert port is not None
-    return port
+from loopline.settings import LaptopAddresses, LaptopSettings, Settings
 
 
 def wait_for_another(settings: Settings, pid: int) -> local.ServiceStatus:

@@ -1,0 +1,125 @@
+"""What runs on the laptop: each service's command and environment. Secrets stand in the environment of all, no file."""
+
+import os
+import sys
+import sysconfig
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from loopline.label_studio_venv import fingerprint, venv_folder
+from loopline.settings import LAPTOP, LaptopAddresses, Settings
+from loopline.supervised import Service
+
+# The user's own servers and keys are no affair of the laptop's.
+FOREIGN = ("AWS_", "DJANGO_", "HEARTEX_", "LABEL_STUDIO_", "LOOPLINE_", "PREFECT_", "RCLONE_", "SECRET_KEY")
+
+# What Label Studio refuses to call on anyone's behalf: its own list without the loopback, where the store listens.
+BANNED_SUBNETS = (
+    "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24",
+    "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4",
+    "233.252.0.0/24", "240.0.0.0/4", "255.255.255.255/32", "::/128", "::ffff:0:0/96", "::ffff:0:0:0/96",
+    "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001:0000::/32", "2001:20::/28", "2001:db8::/32", "2002::/16",
+    "fc00::/7", "fe80::/10", "ff00::/8",
+)  # fmt: skip
+
+
+def laptop_services(settings: Settings, addresses: LaptopAddresses) -> list[Service]:
+    """Return the services that the settings leave to the laptop; Label Studio only where the addresses ask for it."""
+    services = []
+    if settings.store.endpoint == LAPTOP:
+        services.append(_store(addresses))
+    if settings.prefect.api_url == LAPTOP:
+        services.append(_prefect(addresses))
+    if addresses.labels:
+        services.append(_label_studio(addresses.label_studio_url, venv=fingerprint(settings)))
+    return services
+
+
+def services_environment(settings: Settings, addresses: LaptopAddresses) -> dict[str, str]:
+    """Return what supervisord hands to all services, secrets included."""
+    home = settings.folder
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+    programs = [str(Path(sys.executable).parent), sysconfig.get_path("scripts"), str(venv_folder(settings) / "bin")]
+    return {
+        **inherited,
+        "PATH": os.pathsep.join([*programs, os.environ.get("PATH", os.defpath)]),
+        "PREFECT_HOME": str(home / "prefect"),
+        **_store_secrets(home, addresses),
+        **(_label_studio_secrets(home, addresses) if addresses.labels else {}),
+    }
+
+
+def _store_secrets(home: Path, addresses: LaptopAddresses) -> dict[str, str]:
+    secret = addresses.store_secret_key.get_secret_value()
+    return {
+        "RCLONE_AUTH_KEY": f'"{addresses.store_access_key},{secret}"',  # rclone reads a CSV list, of one pair here
+        "RCLONE_CACHE_DIR": str(home / "run"),
+        "RCLONE_CONFIG": os.devnull,
+    }
+
+
+def _label_studio_secrets(home: Path, addresses: LaptopAddresses) -> dict[str, str]:
+    return {
+        "LABEL_STUDIO_BASE_DATA_DIR": str(home / "label-studio"),
+        "LABEL_STUDIO_DATABASE_NAME": str(home / "label-studio" / "label_studio.sqlite3"),
+        "LABEL_STUDIO_USERNAME": addresses.label_studio_user,
+        "LABEL_STUDIO_PASSWORD": addresses.label_studio_password.get_secret_value(),
+    }
+
+
+def _store(addresses: LaptopAddresses) -> Service:
+    where = urlsplit(addresses.store_url).netloc
+    command = f"rclone serve s3 --addr {where} --dir-cache-time 1s store"
+    return Service(name="store", url=addresses.store_url, health="/", command=command, environment={})
+
+
+def _prefect(addresses: LaptopAddresses) -> Service:
+    url = addresses.prefect_url.removesuffix("/api")
+    port = urlsplit(url).port
+    return Service(
+        name="prefect",
+        url=url,
+        health="/api/health",
+        command=f"{Path(sys.executable).name} -P -m prefect server start --host 127.0.0.1 --port {port}",
+        environment={
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            # By default any web page may speak to this server through the user's browser.
+            "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"{url},http://localhost:{port}",
+            "PREFECT_SERVER_UI_API_URL": addresses.prefect_url,
+            "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        },
+    )
+
+
+def _label_studio(url: str, *, venv: str) -> Service:
+    port = urlsplit(url).port
+    return Service(
+        name="label-studio",
+        url=url,
+        health="/health",
+        # Without --debug, which does nothing else, it moves to the next port when this one is taken.
+        command=f"label-studio start --no-browser --debug --internal-host 127.0.0.1 --port {port}",
+        environment={
+            "LABEL_STUDIO_ALLOWED_HOSTS": "127.0.0.1,localhost",
+            "LABEL_STUDIO_CORS_ALLOWED_ORIGINS": f"{url},http://localhost:{port}",
+            "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK": "true",
+            "LABEL_STUDIO_SSRF_PROTECTION_ENABLED": "true",
+            "LABEL_STUDIO_USE_DEFAULT_BANNED_SUBNETS": "false",
+            "LABEL_STUDIO_USER_ADDITIONAL_BANNED_SUBNETS": ",".join(BANNED_SUBNETS),
+            "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED": "false",
+            "LABEL_STUDIO_COLLECT_ANALYTICS": "false",
+            "LABEL_STUDIO_LATEST_VERSION_CHECK": "false",
+            "LABEL_STUDIO_SENTRY_DSN": "",
+            "LABEL_STUDIO_FRONTEND_SENTRY_DSN": "",
+            # It takes these without its prefix as well, as other programs leave them in the user's environment.
+            "LABEL_STUDIO_CI": "false",
+            "LABEL_STUDIO_DEBUG": "false",
+            "LABEL_STUDIO_HOST": "",
+            "LABEL_STUDIO_MINIO_STORAGE_ENDPOINT": "",
+            "LABEL_STUDIO_STORAGE_TYPE": "",
+            "LOG_LEVEL": "ERROR",
+            "PYTHONPATH": "",
+            "XDG_CONFIG_HOME": "label-studio/config",
+            "LOOPLINE_VENV": venv,  # so that it is another service, to be started anew, in another environment
+        },
+    )

@@ -1,0 +1,46 @@
+"""What the tests of the laptop ask of its processes and its command line."""
+
+import os
+import socket
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+
+from loopline.settings import PrefectSettings, Settings
+
+LOOPLINE = Path(sys.executable).parent / "loopline"
+ELSEWHERE = PrefectSettings(api_url="http://prefect.example.com/api")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Return the environment in which the command line has these settings of the laptop."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith("LOOPLINE_")}
+    laptop = {f"LOOPLINE_LAPTOP__{name.upper()}": str(value) for name, value in settings.laptop if value is not None}
+    return {
+        **others,
+        **laptop,
+        "LOOPLINE_HOME": str(settings.home),
+        "LOOPLINE_PREFECT__API_URL": settings.prefect.api_url,
+    }
+
+
+def processes_of(home: Path) -> dict[str, psutil.Process]:
+    found = {}
+    for process in psutil.process_iter(["environ"]):
+        variables = process.info["environ"] or {}
+        if variables.get("LOOPLINE_HOME") == str(home) and "LOOPLINE_SERVICE" in variables:
+            found[variables["LOOPLINE_SERVICE"]] = process
+    return found
+
+
+def port_of(url: str) -> int:
+    port = urlsplit(url).port
+    assert port is not None
+    return port
