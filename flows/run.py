@@ -1,7 +1,7 @@
-"""Run build_model once, in this process: what `loopline run` starts.
+"""Run a flow once, in this process: what `loopline run` and `loopline labels collect` start.
 
-Takes an Order as JSON on standard input and writes the outcome, as JSON, to the file named by its only argument. A
-process of its own, because Prefect reads its settings when it is imported and loopline/ never imports it.
+Takes the flow's name, and a file for the outcome as JSON, as arguments; what is asked of the flow, as JSON, on standard
+input. A process of its own, because Prefect reads its settings when it is imported and loopline/ never imports it.
 """
 
 import logging
@@ -12,30 +12,40 @@ from prefect.logging.configuration import setup_logging
 from pydantic import ValidationError
 
 from flows.build_model import build_model
-from loopline.contracts import ModelReady
+from flows.collect_labels import collect_labels
+from loopline.contracts import Contract, HeldBack
 from loopline.errors import ConfigError, LooplineError, wrong_values
-from loopline.orders import Order
+from loopline.orders import LabelPlan, Order
 from tasks.caching import keep_results_in_store
 
 READY, FAILED, MISTAKEN, HELD_BACK = 0, 1, 2, 3  # exit codes
 
 
 def main() -> int:
-    """Run the order; return the exit code."""
+    """Run what is asked for; return the exit code."""
+    name, outcome = sys.argv[1:]
     setup_logging()
     logging.getLogger("loopline").setLevel(logging.INFO)
     for handler in logging.getLogger().handlers:
         handler.addFilter(_without_foreseen_traceback)
     try:
-        order = Order.model_validate_json(sys.stdin.read())
+        run = {"build_model": _build, "collect_labels": _collect}[name]
         keep_results_in_store()
-        judged = build_model(order)
+        found = run(sys.stdin.read())
     except ValidationError as error:
         return _say(f"the order does not hold: {wrong_values(error)}", MISTAKEN)
     except LooplineError as error:
         return _say(str(error), MISTAKEN if isinstance(error, ConfigError) else FAILED)
-    Path(sys.argv[1]).write_text(judged.model_dump_json())
-    return READY if isinstance(judged, ModelReady) else HELD_BACK
+    Path(outcome).write_text(found.model_dump_json())
+    return HELD_BACK if isinstance(found, HeldBack) else READY
+
+
+def _build(order: str) -> Contract:
+    return build_model(Order.model_validate_json(order))
+
+
+def _collect(plan: str) -> Contract:
+    return collect_labels(LabelPlan.model_validate_json(plan))
 
 
 def _say(sentence: str, code: int) -> int:

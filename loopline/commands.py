@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from loopline.clients.store import Store
-from loopline.contracts import HeldBack, ModelReady, Scalar
+from loopline.contracts import Contract, HeldBack, ModelReady, Scalar
 from loopline.errors import ConfigError, DataError, wrong_values
 from loopline.intake import mirror_folder
 from loopline.local import prefect_environment
@@ -121,16 +121,20 @@ def _scalar(name: str, value: str) -> Scalar:
 
 def run(settings: Settings, order: Order) -> tuple[int, ModelReady | HeldBack | None]:
     """Run build_model in a process of its own; return its exit code and, if it came to one, its outcome."""
+    code, outcome = run_flow(settings, "build_model", order)
+    kind = ModelReady if code == READY else HeldBack
+    return code, kind.model_validate_json(outcome) if outcome else None
+
+
+def run_flow(settings: Settings, name: str, asked: Contract) -> tuple[int, str | None]:
+    """Run a flow in a process of its own; return its exit code and, if it came to one, its outcome as JSON."""
     with TemporaryDirectory() as folder:
         outcome = Path(folder) / "outcome.json"
-        command = [sys.executable, "-m", "flows.run", str(outcome)]
+        command = [sys.executable, "-m", "flows.run", name, str(outcome)]
         environment = os.environ | prefect_environment(settings)
         # Whatever a step prints is for people; standard output is for the outcome alone.
-        done = subprocess.run(command, input=order.model_dump_json(), text=True, env=environment, stdout=sys.stderr)
-        if done.returncode not in (READY, HELD_BACK):
-            return done.returncode, None
-        kind = ModelReady if done.returncode == READY else HeldBack
-        return done.returncode, kind.model_validate_json(outcome.read_text())
+        done = subprocess.run(command, input=asked.model_dump_json(), text=True, env=environment, stdout=sys.stderr)
+        return done.returncode, outcome.read_text() if outcome.exists() else None
 
 
 def prefect(settings: Settings, arguments: Sequence[str]) -> int:

@@ -79,6 +79,7 @@ class LabeledDataset(Contract):
     agreement: float | None = Field(None, description="Share of lines on which the annotators agree; None for one.")
     raw: RawDataset = aside()
     label_project: str | None = aside(None)
+    label_snapshot: Artifact | None = aside(None, description="The project's tasks as they were exported, as Parquet.")
 
 
 class DatasetVersion(Contract):
@@ -255,3 +256,25 @@ class HeldBack(_Judged):
     """A model that the gate keeps from serving, versioned with the reasons."""
 
     outcome: Literal["held back"] = "held back"
+
+
+class Offer(Contract):
+    """What a label project holds once images were offered in it."""
+
+    problem: str
+    label_project: str
+    offered_count: int = Field(description="New tasks.")
+    guess_count: int = Field(description="Tasks with a guess of the champion's, made now.")
+    open_count: int = Field(description="Tasks that nobody has labelled yet.")
+    check_count: int = Field(description="Tasks that want another opinion.")
+    champion: str | None = aside(None, description="The version that guessed.")
+
+
+class LabelsGrown(Contract):
+    """Payload of loopline.labels.grown: there is more to learn from than the newest dataset version holds."""
+
+    problem: str
+    label_project: str
+    new_count: int = Field(description="Labels that the newest dataset version lacks, or has otherwise.")
+    label_count: int
+    dataset_version: str | None = Field(description="The newest one; None before the first.")

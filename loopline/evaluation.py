@@ -11,7 +11,16 @@ import pyarrow as pa
 from loopline.behaving import Probe, figure_names, probe_behaviours, probe_minimum_sets
 from loopline.calibration import abstention, calibration_error, reliability
 from loopline.clients.store import Store
-from loopline.contracts import Baseline, Decoding, EvaluationReport, Metrics, Opponent, TrainedModel
+from loopline.contracts import (
+    Baseline,
+    Decoding,
+    EvaluationReport,
+    HeldBack,
+    Metrics,
+    ModelReady,
+    Opponent,
+    TrainedModel,
+)
 from loopline.dataset import load_lines
 from loopline.decoding import Chosen, choose
 from loopline.details import DecodingResult, Details
@@ -145,6 +154,11 @@ def judge_model(
 def measurable(problem: Problem) -> list[str]:
     """Name the figures that an evaluation adds to the problem's metrics."""
     return [CALIBRATION_ERROR, *figure_names(problem)]
+
+
+def opponent_of(champion: ModelReady | HeldBack) -> Opponent:
+    """Return a model of the registry as others are judged against it."""
+    return Opponent(version=champion.version, archive=champion.packaged.archive)
 
 
 def open_champion(store: Store, opponent: Opponent, *, problem: Problem) -> Predictor:

@@ -6,6 +6,8 @@ from pydantic import Field, model_validator
 
 from loopline.contracts import Contract, Scalar
 
+PROJECT = "project:"  # what an order's `labels` begins with where they are a project's
+
 
 class SplitPlan(Contract):
     """How lines are divided into train, val and test. A line never changes sides."""
@@ -98,7 +100,11 @@ class Order(Contract):
 
     problem: str = Field("handwriting", title="Problem", description="What is learnt: a folder of loopline/problems.")
     source: str = Field(title="Images", description="Prefix in the store where the images are, such as inbox/samples.")
-    labels: str = Field("labels.json", title="Labels", description="JSON file beside the images: file name to text.")
+    labels: str = Field(
+        "labels.json",
+        title="Labels",
+        description="JSON file beside the images (file name to text), or project:TITLE for a Label Studio project.",
+    )
     split: SplitPlan = Field(
         default_factory=SplitPlan, title="Splits", description="Which lines are learnt from, and which only judge."
     )
@@ -108,3 +114,35 @@ class Order(Contract):
         title="Requirements",
         description="What the model must reach before it may serve; None: the problem's own requirements.yaml.",
     )
+
+
+class LabelPolicy(Contract):
+    """Which lines are offered first: three orders, mixed by their weights."""
+
+    uncertain: float = Field(0.5, ge=0, title="Uncertain", description="Weight of lines the champion is least sure of.")
+    different: float = Field(0.3, ge=0, title="Different", description="Weight of lines least like those labelled.")
+    random: float = Field(0.2, ge=0, title="Random", description="Weight of chance, which alone is an honest sample.")
+
+
+class LabelPlan(Contract):
+    """What a user asks of collect_labels: whose lines are labelled where, and when that is announced."""
+
+    problem: str = Field("handwriting", title="Problem", description="What is learnt: a folder of loopline/problems.")
+    source: str = Field(title="Images", description="Prefix in the store where the images are, such as inbox/samples.")
+    project: str = Field(
+        "handwriting", min_length=3, title="Project", description="Title of the Label Studio project; made if missing."
+    )
+    policy: LabelPolicy = Field(
+        default_factory=LabelPolicy, title="Order", description="Which lines are offered first, by three weights."
+    )
+    overlap_share: float = Field(
+        0.1, ge=0, le=1, title="Overlap", description="Share of lines that two people label, to know how they agree."
+    )
+    enough: int = Field(
+        100, ge=1, title="Enough", description="New or changed labels after which labels.grown is announced."
+    )
+
+    @property
+    def labels(self) -> str:
+        """What an Order says for these labels."""
+        return f"{PROJECT}{self.project}"

@@ -8,7 +8,7 @@ import json
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +18,19 @@ from loopline.errors import IntegrityError
 from loopline.images import decode
 from loopline.problems import Answer, Decode, Pixels, Problem, load_problem
 
-Run = Callable[[Mapping[str, npt.NDArray[Any]]], npt.NDArray[np.float32]]
+Fed = Mapping[str, npt.NDArray[Any]]
+Run = Callable[[Fed], npt.NDArray[np.float32]]
+T = TypeVar("T")
 
 BATCH_LINES = 16  # lines of similar width read together
 LANGUAGE = "language.json"  # in a package whose decoder knows language
+
+
+class Look(NamedTuple):
+    """What a model reads on a line, and where the line lies among others, (D,): alike is near."""
+
+    answer: Answer
+    embedding: npt.NDArray[np.float32]
 
 
 class Predictor:
@@ -71,11 +80,24 @@ class Predictor:
 
     def read(self, lines: Sequence[Pixels]) -> list[Answer]:
         """Read lines as shards hold them, in any number; answers come in the same order."""
-        answers: dict[int, Answer] = {}
+        return self._each(lines, self._answers)
+
+    def look(self, lines: Sequence[Pixels]) -> list[Look]:
+        """Read lines, and tell beside each answer where the line lies among others."""
+        return self._each(
+            lines,
+            lambda said, fed: list(map(Look, self._answers(said, fed), self.problem.embed(said, fed))),
+        )
+
+    def _answers(self, said: npt.NDArray[np.float32], fed: Fed) -> list[Answer]:
+        return self.problem.answers(said, fed, decode=self.decode)
+
+    def _each(self, lines: Sequence[Pixels], tell: Callable[[npt.NDArray[np.float32], Fed], list[T]]) -> list[T]:
+        found: dict[int, T] = {}
         for chosen in batches(lines, self.batch_lines):
             fed = self.problem.inputs([lines[number] for number in chosen], self.recipe)
-            answers.update(zip(chosen, self.problem.answers(self.run(fed), fed, decode=self.decode), strict=True))
-        return [answers[number] for number in range(len(lines))]
+            found.update(zip(chosen, tell(self.run(fed), fed), strict=True))
+        return [found[number] for number in range(len(lines))]
 
 
 def batches(lines: Sequence[Pixels], batch_lines: int = BATCH_LINES) -> Iterator[list[int]]:

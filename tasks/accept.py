@@ -1,11 +1,11 @@
 """Look at an order before anything is spent on it."""
 
 from loopline.clients.comet import check_comet
-from loopline.contracts import Opponent
-from loopline.evaluation import measurable, open_champion
+from loopline.evaluation import measurable, open_champion, opponent_of
 from loopline.judging import check_bounds
 from loopline.orders import Order, Requirements
 from loopline.problems import load_problem
+from loopline.project_labels import check_labels
 from loopline.settings import Settings
 from tasks.caching import step
 from tasks.places import registry, store
@@ -28,9 +28,9 @@ def accept(order: Order) -> Requirements:
 
         check_search(problem, order.plan, machine=settings.train)
         open_storage(settings.tune, home=settings.folder)
+    check_labels(order.labels)
     requirements = order.requirements or problem.requirements()
     check_bounds(requirements, metrics=problem.tally("", "").keys(), figures=measurable(problem))
     if champion := registry().champion(problem.name):
-        judged = champion.judged
-        open_champion(store(), Opponent(version=judged.version, archive=judged.packaged.archive), problem=problem)
+        open_champion(store(), opponent_of(champion.judged), problem=problem)
     return requirements

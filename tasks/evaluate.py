@@ -3,7 +3,7 @@
 from prefect.artifacts import create_markdown_artifact
 
 from loopline.contracts import Baseline, EvaluationReport, Opponent, TrainedModel
-from loopline.evaluation import evaluate_model, summary
+from loopline.evaluation import evaluate_model, opponent_of, summary
 from loopline.problems import load_problem
 from tasks.caching import step
 from tasks.places import cache, registry, store, workspace
@@ -19,7 +19,7 @@ def opponent(model: TrainedModel) -> Opponent | None:
     champion = places.champion(problem)
     if champion is None:
         return None
-    return Opponent(version=champion.judged.version, archive=champion.judged.packaged.archive)
+    return opponent_of(champion.judged)
 
 
 @step(

@@ -4,10 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from loopline.clients.store import Store
 from loopline.registry import Registry
 from loopline.settings import Settings
+
+if TYPE_CHECKING:
+    from loopline.clients.label_studio import LabelStudio
 
 
 def store() -> Store:
@@ -19,6 +23,13 @@ def registry() -> Registry:
     """Return the registry of dataset and model versions."""
     settings = Settings()
     return Registry(settings.resolved_registry(), settings.resolved_store(), home=settings.folder)
+
+
+def label_studio() -> "LabelStudio":
+    """Return the labelling tool; its SDK takes seconds to import, so only whoever needs it waits."""
+    from loopline.clients.label_studio import LabelStudio
+
+    return LabelStudio(Settings().resolved_label_studio())
 
 
 def cache() -> Path:

@@ -45,6 +45,14 @@ class Answer:
     confidence: float
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What one person says of one line; `unusable` is the reason why it can't be learnt from, in their judgement."""
+
+    text: str
+    unusable: str | None = None
+
+
 Decode = Callable[[npt.NDArray[np.float32]], Answer]  # the log-probabilities of one line, (T, C), up to its true end
 
 
@@ -70,17 +78,22 @@ class Problem:
     preprocess: Callable[..., Pixels]
     normalise_label: Callable[[str], str]
     reject: Callable[[str, int, int], str | None]
+    lint: Callable[..., list[str]]  # (label, width_px, height_px, *, alphabet): what people should look at
     usable: Callable[[Sample, Any], bool]
     vocabulary: Callable[..., tuple[str, ...]]
     loader: Callable[..., Any]
     system: Callable[..., Any]
     inputs: Callable[..., dict[str, npt.NDArray[Any]]]
     answers: Callable[..., list[Answer]]  # (what the network says, what it was fed, *, decode)
+    embed: Callable[..., list[npt.NDArray[np.float32]]]  # (what the network says, what it was fed) -> (D,) a line
     language: Callable[[Sequence[str]], bytes]  # what a decoder can learn from training labels, as JSON
     decodings: Callable[[], list[Decoding]]  # to choose from on validation lines, the simplest first
     decoder: Callable[..., Decode]  # (decoding, *, vocabulary, language) -> Decode
     behaviours: Mapping[str, Callable[[Pixels], Pixels]]  # changes of a line that must not change the answer
     minimum_sets: Mapping[str, Callable[[str], bool]]  # which characters are judged apart
+    label_config: str  # what annotators see: Label Studio's labelling interface
+    read_label: Callable[[Sequence[Mapping[str, Any]]], Reading]  # from an annotation's result
+    write_label: Callable[[str], list[dict[str, Any]]]  # and back
     tally: Callable[[str, str], dict[str, tuple[float, float]]]
     baseline: Callable[..., list[str]]
     baseline_name: str

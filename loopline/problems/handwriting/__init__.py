@@ -12,8 +12,10 @@ import numpy.typing as npt
 from loopline.problems import Answer, Decode, Pixels, Problem, Sample
 from loopline.problems.handwriting.alphabet import normalise_label, vocabulary
 from loopline.problems.handwriting.behaviours import BEHAVIOURS, MINIMUM_SETS
+from loopline.problems.handwriting.labelling import LABEL_CONFIG, read_label, write_label
 from loopline.problems.handwriting.decoding import decoder, decodings, language
 from loopline.problems.handwriting.lines import frame_count, pad, prepare, preprocess, reject, unspellable
+from loopline.problems.handwriting.lint import lint
 from loopline.problems.handwriting.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -41,6 +43,13 @@ def answers(
     return [
         decode(line_TC[: frame_count(int(width))]) for line_TC, width in zip(log_probs_BTC, fed["widths"], strict=True)
     ]
+
+
+def embed(log_probs_BTC: npt.NDArray[np.float32], fed: Mapping[str, npt.NDArray[Any]]) -> list[npt.NDArray[np.float32]]:
+    """Return where each line lies among others, (2C,): mean and spread of its frames' probabilities."""
+    spans = zip(log_probs_BTC, fed["widths"], strict=True)
+    frames = [np.exp(line_TC[: frame_count(int(width))]) for line_TC, width in spans]
+    return [np.concatenate([probs_TC.mean(axis=0), probs_TC.std(axis=0)]) for probs_TC in frames]
 
 
 def tally(truth: str, text: str) -> "Tally":
@@ -78,17 +87,22 @@ PROBLEM: Problem = Problem(
     preprocess=preprocess,
     normalise_label=normalise_label,
     reject=reject,
+    lint=lint,
     usable=usable,
     vocabulary=vocabulary,
     loader=loader,
     system=system,
     inputs=inputs,
     answers=answers,
+    embed=embed,
     language=language,
     decodings=decodings,
     decoder=decoder,
     behaviours=BEHAVIOURS,
     minimum_sets=MINIMUM_SETS,
+    label_config=LABEL_CONFIG,
+    read_label=read_label,
+    write_label=write_label,
     tally=tally,
     baseline=baseline,
     baseline_name="label of the nearest training line, by pixels of a 64x16 thumbnail",

@@ -1,0 +1,20 @@
+"""Labels from people: offer what is not labelled yet, take what they said, tell when there is more to learn from."""
+
+from prefect import flow
+
+from loopline.contracts import LabelsGrown
+from loopline.orders import LabelPlan
+from tasks.caching import RESULTS
+from tasks.grown import announce_growth
+from tasks.ingest import ingest
+from tasks.label_sync import label_sync
+from tasks.offer import offer
+
+
+@flow(persist_result=True, result_storage=RESULTS, result_serializer="json")
+def collect_labels(plan: LabelPlan) -> LabelsGrown:
+    """Images without a label become tasks; what people have said becomes labels; enough of them, an event."""
+    raw = ingest(plan.problem, plan.source)
+    offer(raw, plan)
+    labeled = label_sync(raw, plan.labels)
+    return announce_growth(labeled, plan)

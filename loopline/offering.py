@@ -1,0 +1,178 @@
+"""Offer images to people: one task an image, the most useful first, the champion's guess filled in.
+
+Whatever is lost on the way (an answer, a run) is mended by the next offer: it looks what is there, adds what is
+missing, and takes away an untouched second task for an image.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from loopline.acquisition import rank
+from loopline.board import CHECK, IMAGE, PRIORITY, Board, Task, read_board
+from loopline.checking import ask_again, conflicts
+from loopline.clients.store import Store
+from loopline.consensus import settle
+from loopline.contracts import Offer, RawDataset
+from loopline.guessing import Guesser
+from loopline.manifest import read_manifest
+from loopline.mirror import documents, refresh
+from loopline.opinions import hear
+from loopline.orders import LabelPlan
+from loopline.problems import Problem
+from loopline.serving import Look
+
+if TYPE_CHECKING:
+    from loopline.clients.label_studio import LabelStudio, Project
+    from loopline.settings import StoreSettings
+
+log = logging.getLogger(__name__)
+
+CHUNK = 500  # tasks a request; if its answer is lost, so many are looked for
+MOST_ANCHORS = 500  # labelled images that new ones are held against
+SIMILAR = 0.05  # of priority: a smaller change is not worth a request
+WRITERS = 4  # requests at once; Label Studio on SQLite has one writer
+USEFUL_FIRST, PLEASE_CHECK = "Most useful first", "Please check"  # tabs
+
+T = TypeVar("T")
+
+
+def offer(
+    store: Store,
+    client: "LabelStudio",
+    *,
+    raw: RawDataset,
+    plan: LabelPlan,
+    problem: Problem,
+    guesser: Guesser | None,
+    labelled: Iterable[str],
+    shown_from: "StoreSettings",
+) -> Offer:
+    """Make every image that has no label a task; `labelled` are the images that have one elsewhere.
+
+    Repeated at any point, nothing stands there twice. Raises what the client and the store raise.
+    """
+    project = keep_project(client, plan, problem, shown_from=shown_from)
+    snapshot = refresh(store, client, problem=problem.name, project=project)
+    board = _tidied(client, project, board=read_board(documents(store, snapshot)))
+    keys = _usable(store, raw)
+    new = keys.keys() - board.tasks.keys() - set(labelled)
+    is_new_champion = guesser is not None and project.model_version != guesser.version
+    again = board.open if is_new_champion else {}
+    looks = guesser.look(sorted(new | again.keys())) if guesser else {}
+    priorities = _priorities(new | again.keys(), plan=plan, looks=looks, guesser=guesser, board=board)
+    tasks = [
+        _task(store, image, key=keys[image], priority=priority, guess=_guess(guesser, looks.get(image)))
+        for image, priority in priorities.items()
+        if image in new
+    ]
+    _in_chunks(lambda some: client.add_tasks(project.id, some), tasks)
+    guess_count = sum(bool(look.answer.text) for look in looks.values())
+    if guesser and is_new_champion:
+        _guess_again(client, project, guesser=guesser, tasks=again, looks=looks, priorities=priorities)
+        if guess_count:
+            client.change_project(project.id, model_version=guesser.version)
+    heard = hear(documents(store, snapshot), problem, people={})
+    wanted = conflicts(settle(heard.opinions))
+    check_count = ask_again(client, board, wanted=wanted, anew=bool(tasks))
+    log.info("offer: %d new tasks, %d guesses, %d open", len(tasks), guess_count, len(board.open) + len(tasks))
+    return Offer(
+        problem=problem.name,
+        label_project=project.title,
+        offered_count=len(tasks),
+        guess_count=guess_count,
+        open_count=len(board.open) + len(tasks),
+        check_count=check_count,
+        champion=guesser.version if guesser else None,
+    )
+
+
+def keep_project(client: "LabelStudio", plan: LabelPlan, problem: Problem, *, shown_from: "StoreSettings") -> "Project":
+    """Return the project, made or brought up to date: interface, overlap, tabs, and where its images are seen."""
+    from loopline.clients.label_studio import filled
+
+    project = client.find_project(plan.project)
+    if project is None:
+        project = client.create_project(plan.project, label_config=problem.label_config)
+    if not client.shows_from(project.id, shown_from):
+        client.show_from(project.id, shown_from)
+        client.keep_tab(project.id, USEFUL_FIRST, where=(), ordering=f"-tasks:data.{PRIORITY}")
+        client.keep_tab(project.id, PLEASE_CHECK, where=[filled(CHECK)], ordering=f"-tasks:data.{PRIORITY}")
+    people, percentage = (2, round(100 * plan.overlap_share)) if plan.overlap_share else (1, 100)
+    if (project.maximum_annotations, project.overlap_percentage) != (people, percentage):
+        client.change_project(project.id, maximum_annotations=people, overlap_cohort_percentage=percentage)
+    if project.label_config != problem.label_config:
+        client.change_project(project.id, label_config=problem.label_config)
+    return project
+
+
+def _tidied(client: "LabelStudio", project: "Project", *, board: Board) -> Board:
+    """Take away untouched tasks that show an image a second time."""
+    extra = [task.id for task in board.repeated if task.is_open]
+    if extra:
+        log.warning("offer: %d tasks show an image a second time, so they are taken away", len(extra))
+        _in_chunks(lambda some: client.drop_tasks(project.id, some), extra)
+    return board
+
+
+def _usable(store: Store, raw: RawDataset) -> dict[str, str]:
+    """Return the usable images, and where each lies in the source."""
+    rows = read_manifest(store, raw.manifest).select(["image_sha256", "key", "quarantine_reason"]).to_pylist()
+    return {row["image_sha256"]: row["key"] for row in reversed(rows) if not row["quarantine_reason"]}
+
+
+def _priorities(
+    images: Iterable[str], *, plan: LabelPlan, looks: Mapping[str, Look], guesser: Guesser | None, board: Board
+) -> dict[str, float]:
+    """Return how soon each image should be labelled, from 1 down to 0, in that order."""
+    waiting = list(images)
+    done = sorted(image for image, task in board.tasks.items() if task.annotation_count) if waiting else []
+    anchors = guesser.look(done[:MOST_ANCHORS]) if guesser else {}
+    order = rank(
+        waiting,
+        policy=plan.policy,
+        confidences={image: look.answer.confidence for image, look in looks.items()},
+        embeddings={image: look.embedding for image, look in looks.items()},
+        labelled=[look.embedding for look in anchors.values()],
+    )
+    return {image: round(1 - place / len(order), 4) for place, image in enumerate(order)}
+
+
+def _guess(guesser: Guesser | None, look: Look | None) -> list[dict[str, Any]]:
+    return [guesser.prediction(look)] if guesser and look and look.answer.text else []
+
+
+def _task(store: Store, image: str, *, key: str, priority: float, guess: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    data = {"image": store.url(f"blobs/{image}"), IMAGE: image, "key": key, PRIORITY: priority}
+    return {"data": data, "predictions": list(guess)}
+
+
+def _guess_again(
+    client: "LabelStudio",
+    project: "Project",
+    *,
+    guesser: Guesser,
+    tasks: Mapping[str, Task],
+    looks: Mapping[str, Look],
+    priorities: Mapping[str, float],
+) -> None:
+    """Give open tasks the new champion's guesses in place of the old one's, and their new priorities."""
+    guessed = [task.id for task in tasks.values() if task.is_guessed]
+    _in_chunks(lambda some: client.drop_predictions(project.id, some), guessed)
+    guesses = [
+        {"task": task.id, **guess} for image, task in tasks.items() for guess in _guess(guesser, looks.get(image))
+    ]
+    _in_chunks(lambda some: client.add_predictions(project.id, some), guesses)
+    moved = {
+        task.id: {**task.data, PRIORITY: priorities[image]}
+        for image, task in tasks.items()
+        if abs(float(task.data.get(PRIORITY) or 0) - priorities[image]) > SIMILAR
+    }
+    with ThreadPoolExecutor(WRITERS) as pool:
+        list(pool.map(lambda item: client.change_task(item[0], data=item[1]), moved.items()))
+
+
+def _in_chunks(send: Callable[[Sequence[T]], None], items: Sequence[T]) -> None:
+    for start in range(0, len(items), CHUNK):
+        send(items[start : start + CHUNK])

@@ -1,0 +1,97 @@
+"""A server between a client and a real one, that does to chosen answers what networks and servers do."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+
+
+@dataclass
+class Fault:
+    """What happens to the next answers to requests of a method and path."""
+
+    method: str
+    path: str
+    kind: str  # "lost": done, but not answered; "cut": half a body; "garbled": half a body that claims to be all
+    times: int = 1
+    status: int = 0  # answered instead of asking the real server
+    before: Callable[[], Any] = field(default=lambda: None)  # while the request is on its way
+
+    def fits(self, method: str, path: str) -> bool:
+        return self.times > 0 and method == self.method and self.path in path
+
+
+@dataclass
+class FaultyServer:
+    """Stands at `url` for the real server behind it."""
+
+    url: str
+    faults: list[Fault] = field(default_factory=list)
+    seen: list[str] = field(default_factory=list)
+
+    def will(self, method: str, path: str, kind: str, **how: Any) -> None:
+        self.faults.append(Fault(method, path, kind, **how))
+
+    def take(self, method: str, path: str) -> Fault | None:
+        self.seen.append(f"{method} {path}")
+        found = next((fault for fault in self.faults if fault.fits(method, path)), None)
+        if found:
+            found.times -= 1
+            found.before()
+        return found
+
+
+@contextmanager
+def faulty(real: str) -> Iterator[FaultyServer]:
+    """Start a faulty server before a real one."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            fault = server.take(self.command, self.path)
+            if fault and fault.status:
+                return self.send(fault.status, {}, b"{}")
+            if fault and fault.kind == "silent":
+                time.sleep(fault.status or 3)
+                self.close_connection = True
+                return None
+            headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
+            with httpx.Client(timeout=60) as client:
+                real_answer = client.request(self.command, real + self.path, headers=headers, content=body)
+            if fault and fault.kind == "lost":
+                self.close_connection = True
+                return None
+            content = real_answer.content
+            kept = {"Content-Type": real_answer.headers.get("Content-Type", "application/json")}
+            if fault and fault.kind == "garbled":
+                content = content[: len(content) // 2]
+            return self.send(real_answer.status_code, kept, content, cut=bool(fault and fault.kind == "cut"))
+
+        do_GET = do_POST = do_PATCH = do_DELETE = do_PUT = answer
+
+        def send(self, status: int, headers: dict[str, str], content: bytes, *, cut: bool = False) -> None:
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": str(len(content))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content[: len(content) // 2] if cut else content)
+            self.close_connection = self.close_connection or cut
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    listener = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = FaultyServer(f"http://127.0.0.1:{listener.server_port}")
+    threading.Thread(target=listener.serve_forever, daemon=True).start()
+    try:
+        yield server
+    finally:
+        listener.shutdown()
+        listener.server_close()
