@@ -39,16 +39,28 @@ def take_labels(store: Store, raw: RawDataset, *, labels: str, normalise: Callab
     Labels that can't be used keep their row, with the reason. Raises DataError if no image has a label, or for a file
     that doesn't hold what it should.
     """
-    sidecars = Sidecars(store, raw.source)
-    images = {image["key"]: image for image in read_manifest(store, raw.manifest).to_pylist()}
-    rows = _join(sidecars.texts(labels), images, sidecars)
-    _settle_duplicates(rows, normalise)
+    sidecars, images = Sidecars(store, raw.source), images_by_key(store, raw)
+    rows = file_rows(sidecars.texts(labels), images, sidecars, normalise=normalise)
     if all(row["rejected"] for row in rows):
         raise DataError(
             f"none of the {len(rows)} labels in {sidecars.place(labels)} belongs to a usable image "
             f"({told(count_reasons(rows))}); name the images as they are named in the source"
         )
     return publish_labels(store, raw, rows, unlabelled_count=_count_unlabelled(images, rows))
+
+
+def images_by_key(store: Store, raw: RawDataset) -> dict[str, Row]:
+    """Return what ingest found, by the key of the image."""
+    return {image["key"]: image for image in read_manifest(store, raw.manifest).to_pylist()}
+
+
+def file_rows(
+    texts: Mapping[str, Any], images: Mapping[str, Row], sidecars: Sidecars, *, normalise: Callable[[str], str]
+) -> list[Row]:
+    """Return a row for each label of a file, an image's labels settled where it stands under several keys."""
+    rows = _join(texts, images, sidecars)
+    _settle_duplicates(rows, normalise)
+    return rows
 
 
 def publish_labels(

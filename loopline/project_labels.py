@@ -9,8 +9,7 @@ from loopline.clients.store import Store
 from loopline.consensus import Consensus, Settled, settle
 from loopline.contracts import LabeledDataset, RawDataset
 from loopline.errors import ConfigError, DataError
-from loopline.labels import SCHEMA, image_facts, publish_labels
-from loopline.manifest import read_manifest
+from loopline.labels import SCHEMA, file_rows, image_facts, images_by_key, publish_labels
 from loopline.mirror import documents, refresh
 from loopline.opinions import DRAFT, SKIPPED, Heard, hear
 from loopline.orders import PROJECT
@@ -21,6 +20,9 @@ if TYPE_CHECKING:
     from loopline.clients.label_studio import LabelStudio
 
 log = logging.getLogger(__name__)
+
+BESIDE = "labels.json"
+NOT_THERE = "no such image in the source"
 
 
 def project_title(labels: str) -> str | None:
@@ -33,6 +35,8 @@ def take_project(
 ) -> LabeledDataset:
     """Take what people said since the last time, and return every image that has a label, with it.
 
+    Where nobody has spoken, the labels.json beside the images holds, if there is one.
+
     Raises DataError if there is no such project, and what the client raises; the mirror of before then stays, and so do
     all dataset versions. A project without labels gives a dataset without any.
     """
@@ -42,7 +46,7 @@ def take_project(
     snapshot = refresh(store, client, problem=raw.problem, project=project)
     heard = hear(documents(store, snapshot), problem, people=client.people())
     consensus = settle(heard.opinions)
-    rows, unlabelled_count = _rows(store, raw, heard=heard, consensus=consensus)
+    rows, unlabelled_count = _rows(store, raw, verdicts=_verdicts(heard, consensus), problem=problem)
     opened = heard.open_counts
     log.info(
         "label_sync: %d opinions of %d people, %d skips, %d drafts, %d annotations refused",
@@ -63,21 +67,26 @@ def take_project(
     )
 
 
-def _rows(store: Store, raw: RawDataset, *, heard: Heard, consensus: Consensus) -> tuple[list[Row], int]:
-    """Return a row for each image that someone spoke about, and how many usable images nobody did."""
-    images = _accepted(store, raw)
+def labelled_beside(store: Store, raw: RawDataset, *, problem: Problem) -> list[Row]:
+    """Return the rows of the labels.json beside the images; none without one."""
+    sidecars = Sidecars(store, raw.source)
+    texts = sidecars.texts_if_any(BESIDE) or {}
+    return file_rows(texts, images_by_key(store, raw), sidecars, normalise=problem.normalise_label) if texts else []
+
+
+def _rows(store: Store, raw: RawDataset, *, verdicts: Mapping[str, Row], problem: Problem) -> tuple[list[Row], int]:
+    """Return a row for each image that has a label or a verdict, and how many usable images have none."""
+    images = _accepted(images_by_key(store, raw))
     sidecars, find = Sidecars(store, raw.source), finder(row["key"] for row in images.values())
     facts, splits = sidecars.facts(find), sidecars.splits(find)
-    verdicts = _verdicts(heard, consensus)
-    rows = []
-    for image, verdict in sorted(verdicts.items()):
+    rows = [row for row in labelled_beside(store, raw, problem=problem) if row["image_sha256"] not in verdicts]
+    for image, verdict in verdicts.items():
         row = dict.fromkeys(SCHEMA.names) | {"key": image, "image_sha256": image} | verdict
-        if image in images:
-            row |= image_facts(images[image], facts=facts, splits=splits)
-        else:
-            row |= {"rejected": "no such image in the source"}
-        rows.append(row)
-    return sorted(rows, key=lambda row: row["key"]), len(images.keys() - verdicts.keys())
+        known = image in images
+        found = image_facts(images[image], facts=facts, splits=splits) if known else {"rejected": NOT_THERE}
+        rows.append(row | found)
+    rows.sort(key=lambda row: (row["key"], row["label"] or ""))
+    return rows, len(images.keys() - {row["image_sha256"] for row in rows})
 
 
 def _verdicts(heard: Heard, consensus: Consensus) -> dict[str, Row]:
@@ -96,10 +105,10 @@ def _settled(settled: Settled) -> Row:
     return {"label": settled.text, "annotator": ", ".join(settled.annotators), "rejected": conflict}
 
 
-def _accepted(store: Store, raw: RawDataset) -> Mapping[str, Row]:
+def _accepted(by_key: Mapping[str, Row]) -> Mapping[str, Row]:
     """Return the usable images by their digest; of one that stands under several keys, the first."""
     found: dict[str, Row] = {}
-    for image in read_manifest(store, raw.manifest).to_pylist():
+    for image in by_key.values():
         if not image["quarantine_reason"]:
             found.setdefault(image["image_sha256"], image)
     return found

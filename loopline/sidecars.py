@@ -32,10 +32,14 @@ class Sidecars:
 
     def texts(self, name: str) -> dict[str, Any]:
         """Return what a file of labels says, by the name of the image; DataError if there is none."""
-        texts = self._object_of(name)
+        texts = self.texts_if_any(name)
         if texts is None:
             raise DataError(f"{self.place(name)} does not exist; put it beside the images: file name to text")
         return texts
+
+    def texts_if_any(self, name: str) -> dict[str, Any] | None:
+        """Return what a file of labels says, or None if there is none."""
+        return self._object_of(name)
 
     def facts(self, find: Find) -> dict[str, Row]:
         """Return group and source by the key of the image; DataError for a file that is about none of the images."""

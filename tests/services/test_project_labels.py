@@ -1,5 +1,6 @@
 """Labels that people gave in a real Label Studio become a labelled dataset, whatever they typed, and whoever did."""
 
+import json
 from typing import Any
 
 import pytest
@@ -99,3 +100,10 @@ def test_a_project_that_was_deleted_is_named(bench: Bench) -> None:
     bench.sdk.projects.delete(id=bench.project.id)
     with pytest.raises(DataError, match=rf"has no project '{bench.title}'"):
         bench.take()
+
+
+def test_labels_beside_the_images_hold_where_nobody_has_spoken(bench: Bench) -> None:
+    bench.say("a", "by hand")
+    beside = {"a.png": "beside", "b.png": "beside", "x.png": "beside"}
+    bench.store.write(f"{bench.source}/labels.json", json.dumps(beside).encode())
+    assert bench.told() == {"a": "by hand", "b": "beside", "x": "no such image"}
