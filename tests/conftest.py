@@ -12,11 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 from pydantic import SecretStr
 
 from loopline import local
 from loopline.label_studio_venv import make_venv
 from loopline.settings import LaptopSettings, PrefectSettings, Settings, StoreSettings
+
+CHROMIUM = Path("/usr/bin/chromium")
 
 
 def free_port() -> int:
@@ -81,6 +84,16 @@ def postgres() -> Iterator[str]:
         finally:
             server.send_signal(signal.SIGINT)  # without waiting for clients to leave
             server.wait(20)
+
+
+@pytest.fixture(scope="module")  # longer, and its event loop would stand in the way of other tests' own
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM.exists():
+        pytest.skip(f"no {CHROMIUM} here; runs wherever Debian's chromium package is installed")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture(scope="session")

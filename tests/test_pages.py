@@ -2,14 +2,13 @@
 
 import hashlib
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from report_samples import EMPTY, dataset, history, learning, model, packaged, verdict, whole_page
 
 from loopline.clients.store import Store
@@ -22,21 +21,10 @@ from loopline.problems import load_problem
 from loopline.report import HEADINGS, render
 from loopline.settings import StoreSettings
 
-CHROMIUM = Path("/usr/bin/chromium")
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 900}
 PROBLEM = load_problem("handwriting")
 ANSWERS = {"4711": "4911", "0815": "0815", "998877": "99"}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        pytest.skip(f"no {CHROMIUM} here; runs wherever Debian's chromium package is installed")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")

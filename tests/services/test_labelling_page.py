@@ -1,0 +1,48 @@
+"""An annotator at work: signed in to the real Label Studio in a real browser."""
+
+from collections.abc import Iterator
+
+import packages
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from projects import PROBLEM, Bench
+
+from loopline.guessing import Guesser
+from loopline.serving import Predictor
+from loopline.settings import LaptopAddresses, Settings
+
+
+@pytest.fixture
+def bench(label_studio: Settings) -> Bench:
+    found = Bench(label_studio)
+    predictor = Predictor.open(packages.package())
+    found.offer("a", "b", guesser=Guesser(found.store, PROBLEM, version="v1.0.0", predictor=predictor))
+    return found
+
+
+@pytest.fixture
+def page(browser: Browser, bench: Bench) -> Iterator[Page]:
+    laptop = LaptopAddresses.read(bench.settings.folder)
+    found = browser.new_page(viewport={"width": 1300, "height": 850})
+    found.goto(f"{laptop.label_studio_url}/user/login/")
+    found.fill("input[name=email]", laptop.label_studio_user)
+    found.fill("input[name=password]", laptop.label_studio_password.get_secret_value())
+    found.click("button[type=submit]")
+    found.wait_for_url(lambda url: "login" not in url)
+    yield found
+    found.close()
+
+
+def test_the_image_is_seen_the_guess_is_filled_in_and_submit_stores_it(bench: Bench, page: Page) -> None:
+    task = bench.tasks()["a"]
+    (guess,) = bench.sdk.tasks.get(id=str(task)).dict()["predictions"]
+    text = guess["result"][0]["value"]["text"][0]
+    page.goto(f"{bench.access.url}/projects/{bench.project.id}/data?task={task}")
+    expect(page.get_by_text(text, exact=True).first).to_be_visible(timeout=30_000)
+    page.wait_for_function(
+        "[...document.images].some(image => image.src.startsWith('blob:') && image.naturalWidth == 160)"
+    )
+    with page.expect_response(lambda answer: answer.request.method == "POST" and "/annotations" in answer.url) as saved:
+        page.get_by_role("button", name="Submit").click()
+    assert saved.value.status == 201
+    assert bench.told() == {"a": text}
