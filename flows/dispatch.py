@@ -17,13 +17,14 @@ R = TypeVar("R")
 def on(machine: str, flow: Flow[P, R]) -> Callable[P, R]:
     """Return the flow to call in this process, or a call of its deployment where the settings name one.
 
-    Both return the flow's own type, and raise what the flow raised.
+    fit-model/gpu stands for the deployment `gpu` of any flow. Both return the flow's own type, and raise what the flow
+    raised.
     """
     deployments = {"gpu": Settings().prefect.gpu_deployment}
     if machine not in deployments:
         raise ConfigError(f"no kind of machine is called {machine!r}; choose from: {', '.join(deployments)}")
     name = deployments[machine]
-    return flow if name is None else _deployed(name, flow)
+    return flow if name is None else _deployed(f"{flow.name}/{name.rpartition('/')[-1]}", flow)
 
 
 def _deployed(name: str, flow: Flow[P, R]) -> Callable[P, R]:

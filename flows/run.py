@@ -1,4 +1,4 @@
-"""Run a flow once, in this process: what `loopline run` and `loopline labels collect` start.
+"""Run a flow once, in this process: what `loopline run`, `labels collect` and `labels check` start.
 
 Takes the flow's name, and a file for the outcome as JSON, as arguments; what is asked of the flow, as JSON, on standard
 input. A process of its own, because Prefect reads its settings when it is imported and loopline/ never imports it.
@@ -12,10 +12,11 @@ from prefect.logging.configuration import setup_logging
 from pydantic import ValidationError
 
 from flows.build_model import build_model
+from flows.check_labels import check_labels
 from flows.collect_labels import collect_labels
 from loopline.contracts import Contract, HeldBack
 from loopline.errors import ConfigError, LooplineError, wrong_values
-from loopline.orders import LabelPlan, Order
+from loopline.orders import CheckPlan, LabelPlan, Order
 from tasks.caching import keep_results_in_store
 
 READY, FAILED, MISTAKEN, HELD_BACK = 0, 1, 2, 3  # exit codes
@@ -29,7 +30,7 @@ def main() -> int:
     for handler in logging.getLogger().handlers:
         handler.addFilter(_without_foreseen_traceback)
     try:
-        run = {"build_model": _build, "collect_labels": _collect}[name]
+        run = {"build_model": _build, "collect_labels": _collect, "check_labels": _check}[name]
         keep_results_in_store()
         found = run(sys.stdin.read())
     except ValidationError as error:
@@ -46,6 +47,10 @@ def _build(order: str) -> Contract:
 
 def _collect(plan: str) -> Contract:
     return collect_labels(LabelPlan.model_validate_json(plan))
+
+
+def _check(plan: str) -> Contract:
+    return check_labels(CheckPlan.model_validate_json(plan))
 
 
 def _say(sentence: str, code: int) -> int:

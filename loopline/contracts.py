@@ -278,3 +278,18 @@ class LabelsGrown(Contract):
     new_count: int = Field(description="Labels that the newest dataset version lacks, or has otherwise.")
     label_count: int
     dataset_version: str | None = Field(description="The newest one; None before the first.")
+    page: Artifact | None = aside(None, description="About the labelling, as one self-contained HTML file.")
+
+
+class Suspects(Contract):
+    """The lines of a dataset version, each judged by a model that has not learnt from it."""
+
+    dataset: DatasetVersion
+    folds: int
+    epochs: int
+    manifest: Artifact = Field(
+        description="Every line, the most doubtful label first, as Parquet; the first suspect_count are suspect."
+    )
+    line_count: int
+    suspect_count: int
+    unjudged_count: int = Field(description="Lines of which no model could tell; the manifest has the reasons.")

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from loopline.acquisition import rank
 from loopline.board import CHECK, IMAGE, PRIORITY, Board, Task, read_board
-from loopline.checking import ask_again, conflicts
+from loopline.checking import ask_again, wanted_checks
 from loopline.clients.store import Store
-from loopline.consensus import settle
 from loopline.contracts import Offer, RawDataset
 from loopline.guessing import Guesser
 from loopline.manifest import read_manifest
@@ -74,7 +73,7 @@ def offer(
         if guess_count:
             client.change_project(project.id, model_version=guesser.version)
     heard = hear(documents(store, snapshot), problem, people={})
-    wanted = conflicts(settle(heard.opinions))
+    wanted = wanted_checks(store, problem.name, heard=heard)
     check_count = ask_again(client, board, wanted=wanted, anew=bool(tasks))
     log.info("offer: %d new tasks, %d guesses, %d open", len(tasks), guess_count, len(board.open) + len(tasks))
     return Offer(

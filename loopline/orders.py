@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from loopline.contracts import Contract, Scalar
+from loopline.contracts import Contract, Scalar, aside
 
 PROJECT = "project:"  # what an order's `labels` begins with where they are a project's
 
@@ -146,3 +146,27 @@ class LabelPlan(Contract):
     def labels(self) -> str:
         """What an Order says for these labels."""
         return f"{PROJECT}{self.project}"
+
+
+class CheckPlan(Contract):
+    """What a user asks of check_labels: how hard to look for wrong labels, and how many to ask people about."""
+
+    problem: str = Field("handwriting", title="Problem", description="What is learnt: a folder of loopline/problems.")
+    project: str | None = aside(
+        None,
+        title="Project",
+        description="Title of the Label Studio project where people check; None: the one the labels came from.",
+    )
+    recipe: dict[str, Scalar] = Field(
+        default_factory=dict,
+        title="Recipe values",
+        description='What differs from the problem\'s default recipe, such as {"height_px": 48}; epochs are below.',
+    )
+    epochs: int = Field(
+        40, ge=1, le=1000, title="Epochs", description="Of each fold's model: enough to read; fewer lines need more."
+    )
+    folds: int = Field(
+        3, ge=2, le=20, title="Folds", description="Models to train; each judges the lines it has not learnt from."
+    )
+    seed: int = Field(1, ge=0, title="Seed", description="Same labels, same seed, same suspects (on a CPU).")
+    most: int = aside(50, ge=1, title="Most", description="Labels that people are asked to check at once.")

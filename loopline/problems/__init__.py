@@ -84,6 +84,8 @@ class Problem:
     loader: Callable[..., Any]
     system: Callable[..., Any]
     inputs: Callable[..., dict[str, npt.NDArray[Any]]]
+    spans: Callable[..., list[npt.NDArray[np.float32]]]  # (what the network says, what it was fed) -> (T, C) a line
+    likelihood: Callable[..., float]  # ((T, C) of a line, text, *, vocabulary) -> logarithm of the text's probability
     answers: Callable[..., list[Answer]]  # (what the network says, what it was fed, *, decode)
     embed: Callable[..., list[npt.NDArray[np.float32]]]  # (what the network says, what it was fed) -> (D,) a line
     language: Callable[[Sequence[str]], bytes]  # what a decoder can learn from training labels, as JSON
@@ -117,9 +119,14 @@ class Problem:
         return Requirements.model_validate(yaml.safe_load((self.folder / "requirements.yaml").read_text()))
 
 
+def problem_names() -> list[str]:
+    """Return the names of all problems, without importing one."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.ispkg)
+
+
 def load_problem(name: str) -> Problem:
     """Import the problem's folder by name; ConfigError if there is none."""
-    names = sorted(module.name for module in pkgutil.iter_modules(__path__) if module.ispkg)
+    names = problem_names()
     if name not in names:
         raise ConfigError(f"there is no problem {name!r}; choose one of: {', '.join(names)}")
     problem: Problem = importlib.import_module(f"{__name__}.{name}").PROBLEM

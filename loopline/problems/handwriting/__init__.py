@@ -12,8 +12,9 @@ import numpy.typing as npt
 from loopline.problems import Answer, Decode, Pixels, Problem, Sample
 from loopline.problems.handwriting.alphabet import normalise_label, vocabulary
 from loopline.problems.handwriting.behaviours import BEHAVIOURS, MINIMUM_SETS
-from loopline.problems.handwriting.labelling import LABEL_CONFIG, read_label, write_label
 from loopline.problems.handwriting.decoding import decoder, decodings, language
+from loopline.problems.handwriting.labelling import LABEL_CONFIG, read_label, write_label
+from loopline.problems.handwriting.likelihood import likelihood
 from loopline.problems.handwriting.lines import frame_count, pad, prepare, preprocess, reject, unspellable
 from loopline.problems.handwriting.lint import lint
 from loopline.problems.handwriting.recipe import Recipe
@@ -36,19 +37,21 @@ def inputs(lines: Sequence[Pixels], recipe: Recipe) -> dict[str, npt.NDArray[Any
     return {"ink": ink_BHW, "widths": widths_B}
 
 
+def spans(log_probs_BTC: npt.NDArray[np.float32], fed: Mapping[str, npt.NDArray[Any]]) -> list[npt.NDArray[np.float32]]:
+    """Return each line's log-probabilities, (T, C), up to its true end."""
+    return [line_TC[: frame_count(int(width))] for line_TC, width in zip(log_probs_BTC, fed["widths"], strict=True)]
+
+
 def answers(
     log_probs_BTC: npt.NDArray[np.float32], fed: Mapping[str, npt.NDArray[Any]], *, decode: Decode
 ) -> list[Answer]:
     """Read each line's log-probabilities, up to its true end."""
-    return [
-        decode(line_TC[: frame_count(int(width))]) for line_TC, width in zip(log_probs_BTC, fed["widths"], strict=True)
-    ]
+    return [decode(line_TC) for line_TC in spans(log_probs_BTC, fed)]
 
 
 def embed(log_probs_BTC: npt.NDArray[np.float32], fed: Mapping[str, npt.NDArray[Any]]) -> list[npt.NDArray[np.float32]]:
     """Return where each line lies among others, (2C,): mean and spread of its frames' probabilities."""
-    spans = zip(log_probs_BTC, fed["widths"], strict=True)
-    frames = [np.exp(line_TC[: frame_count(int(width))]) for line_TC, width in spans]
+    frames = [np.exp(line_TC) for line_TC in spans(log_probs_BTC, fed)]
     return [np.concatenate([probs_TC.mean(axis=0), probs_TC.std(axis=0)]) for probs_TC in frames]
 
 
@@ -93,6 +96,8 @@ PROBLEM: Problem = Problem(
     loader=loader,
     system=system,
     inputs=inputs,
+    spans=spans,
+    likelihood=likelihood,
     answers=answers,
     embed=embed,
     language=language,

@@ -1,0 +1,87 @@
+"""Find labels that are probably wrong, and let people look at them again."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.logging import get_run_logger
+
+from loopline.checking import check_again
+from loopline.contracts import DatasetVersion, Suspects
+from loopline.errors import DataError
+from loopline.orders import CheckPlan
+from loopline.problems import load_problem
+from loopline.runs import run_digest
+from loopline.settings import Settings
+from loopline.suspects import judge_dataset, read_suspects, recipe_of
+from loopline.suspicions import keep_suspicions
+from tasks.caching import source_digests, step
+from tasks.places import cache, label_studio, registry, store, workspace
+
+if TYPE_CHECKING:
+    from loopline.learning import Epoch
+
+SOURCES = (
+    "loopline/suspects.py",
+    "loopline/doubt.py",
+    "loopline/folds.py",
+    "loopline/learning.py",
+    "loopline/serving.py",
+    "loopline/dataset.py",
+    "loopline/manifest.py",
+)
+
+
+@step()
+def newest_dataset(plan: CheckPlan) -> DatasetVersion:
+    """Return the newest dataset version; ConfigError for a plan that can't be met, DataError before the first."""
+    recipe_of(load_problem(plan.problem), plan)
+    datasets = registry().datasets(plan.problem)
+    if not datasets:
+        raise DataError(f"there is no dataset of {plan.problem} yet whose labels could be checked; run `loopline run`")
+    return datasets[-1]
+
+
+@step(sources=SOURCES)
+def find_suspects(dataset: DatasetVersion, plan: CheckPlan) -> Suspects:
+    """Judge every label by a model that has not learnt from it; a killed run repeats no fold that was finished."""
+    problem = load_problem(dataset.problem)
+    with workspace() as folder:
+        return judge_dataset(
+            store(),
+            problem,
+            dataset=dataset,
+            plan=plan,
+            machine=Settings().train,
+            place=f"suspects/{run_digest(dataset, plan, source_digests(SOURCES, problem.name))}",
+            folder=folder,
+            cache=cache(),
+            on_epoch=_progress(f"Judging the labels of {dataset.name}", folds=plan.folds),
+        )
+
+
+@step()
+def queue_suspects(suspects: Suspects, plan: CheckPlan) -> int:
+    """Keep these as the newest suspects and mark the tasks of the project; return how many want another opinion."""
+    objects, problem = store(), load_problem(suspects.dataset.problem)
+    rows = read_suspects(objects, suspects)
+    keep_suspicions(objects, suspects, rows=rows, most=plan.most, now=datetime.now(UTC))
+    title = plan.project or suspects.dataset.labeled.label_project
+    if title is None:
+        get_run_logger().info("suspects: the labels of %s came from a file, so nobody is asked", suspects.dataset.name)
+        return 0
+    count = check_again(objects, label_studio(), problem=problem, title=title)
+    get_run_logger().info("suspects: %d tasks of %s want another opinion", count, title)
+    return count
+
+
+def _progress(title: str, *, folds: int) -> Callable[[int, "Epoch"], None]:
+    artifact = create_progress_artifact(0.0, description=title)
+
+    def show(fold: int, epoch: "Epoch") -> None:
+        if isinstance(artifact, UUID):
+            update_progress_artifact(artifact, 100 * (fold + (epoch.number + 1) / epoch.planned) / folds)
+
+    return show
