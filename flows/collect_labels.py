@@ -7,14 +7,16 @@ from loopline.orders import LabelPlan
 from tasks.caching import RESULTS
 from tasks.grown import announce_growth
 from tasks.ingest import ingest
+from tasks.label_report import label_report
 from tasks.label_sync import label_sync
 from tasks.offer import offer
 
 
 @flow(persist_result=True, result_storage=RESULTS, result_serializer="json")
 def collect_labels(plan: LabelPlan) -> LabelsGrown:
-    """Images without a label become tasks; what people have said becomes labels; enough of them, an event."""
+    """Images without a label become tasks; what people said, labels and a page about them; enough of them, an event."""
     raw = ingest(plan.problem, plan.source)
     offer(raw, plan)
     labeled = label_sync(raw, plan.labels)
-    return announce_growth(labeled, plan)
+    page = label_report(labeled)
+    return announce_growth(labeled, plan, page=page)

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from loopline.clients.store import Store
-from loopline.contracts import Contract, HeldBack, ModelReady, Scalar
+from loopline.contracts import Artifact, Contract, HeldBack, ModelReady, Scalar
 from loopline.errors import ConfigError, DataError, wrong_values
 from loopline.intake import mirror_folder
 from loopline.local import prefect_environment
@@ -72,13 +72,17 @@ def make_order(
     search: Mapping[str, Any],
 ) -> Order:
     """Return the order that the options ask for; ConfigError for one that doesn't hold."""
-    recipe = dict(_value(text) for text in values)
     try:
-        plan = FitPlan(recipe=recipe, seed=seed, minutes=minutes, search=_search(search))
+        plan = FitPlan(recipe=recipe_values(values), seed=seed, minutes=minutes, search=_search(search))
     except ValidationError as error:
         raise ConfigError(f"the plan does not hold: {wrong_values(error)}") from None
     bounds = read_requirements(requirements) if requirements else None
     return Order(problem=problem, source=source, labels=labels, plan=plan, requirements=bounds)
+
+
+def recipe_values(texts: Sequence[str]) -> dict[str, Scalar]:
+    """Read recipe values as they are typed, such as epochs=20; ConfigError for one that sets nothing."""
+    return dict(_value(text) for text in texts)
 
 
 def _search(options: Mapping[str, Any]) -> SearchPlan | None:
@@ -204,15 +208,15 @@ def show_outcome(console: Console, judged: ModelReady | HeldBack, *, settings: S
         verdict.add_row(finding.requirement, finding.bound, f"{finding.measured:.4g}", "yes" if finding.met else "NO")
     console.print(verdict)
     console.print(f"{judged.problem} {judged.version} is {judged.outcome}; Bento {judged.packaged.bento_tag}")
-    console.print(f"report: {report_address(settings, judged)}", soft_wrap=True)
+    console.print(f"report: {page_address(settings, judged.page)}", soft_wrap=True)
 
 
-def report_address(settings: Settings, judged: ModelReady | HeldBack) -> str:
-    """Return where a browser finds the report: on the laptop the file itself, which needs no key."""
-    key, places = judged.page.uri, settings.store
+def page_address(settings: Settings, page: Artifact) -> str:
+    """Return where a browser finds a page: on the laptop the file itself, which needs no key."""
+    places = settings.store
     if places.endpoint == LAPTOP:
-        return (settings.folder / "store" / places.bucket / places.prefix / key).as_uri()
-    return store(settings).url(key)
+        return (settings.folder / "store" / places.bucket / places.prefix / page.uri).as_uri()
+    return store(settings).url(page.uri)
 
 
 def outcome_json(judged: ModelReady | HeldBack) -> str:

@@ -1,6 +1,5 @@
 """What a model got right and wrong, line by line and character by character."""
 
-from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,12 +10,10 @@ from PIL import Image
 from rapidfuzz.distance import Levenshtein
 
 from loopline.problems import Pixels
+from loopline.thumbnails import data_uri, thumbnail
 
 RIGHT_COUNT = 6
 HEAT_COUNT = 10  # characters along each side of the heat map
-TALLEST_PX = 96  # a page shows lines 48 px high, on screens of up to two pixels for one
-WIDEST_PX = 1600  # likewise, for a long line across the page
-WEBP_QUALITY = 80  # a written line of 64x1024 px takes some 10 kB, a tenth of its PNG
 
 Confusions = Counter[tuple[str, str]]  # (character of the truth, character read instead); "" stands for none
 
@@ -38,16 +35,12 @@ class LineResult:
     @cached_property
     def image(self) -> Image.Image:
         """The line as a page shows it."""
-        image = Image.fromarray(self.pixels())
-        image.thumbnail((WIDEST_PX, TALLEST_PX))
-        return image
+        return thumbnail(Image.fromarray(self.pixels()))
 
     @property
     def image_uri(self) -> str:
         """The image, within the page."""
-        body = BytesIO()
-        self.image.save(body, "WEBP", quality=WEBP_QUALITY)
-        return f"data:image/webp;base64,{b64encode(body.getvalue()).decode()}"
+        return data_uri(self.image)
 
     @property
     def image_png(self) -> bytes:
@@ -58,11 +51,16 @@ class LineResult:
 
     @property
     def alignment(self) -> list[tuple[str, str, str]]:
-        """Truth and answer side by side, in pieces of (equal, replace, delete or insert; truth; answer)."""
-        return [
-            (step.tag, self.truth[step.src_start : step.src_end], self.text[step.dest_start : step.dest_end])
-            for step in Levenshtein.opcodes(self.truth, self.text)
-        ]
+        """Truth and answer side by side."""
+        return align(self.truth, self.text)
+
+
+def align(truth: str, text: str) -> list[tuple[str, str, str]]:
+    """Return two texts side by side, in pieces of (equal, replace, delete or insert; truth; text)."""
+    return [
+        (step.tag, truth[step.src_start : step.src_end], text[step.dest_start : step.dest_end])
+        for step in Levenshtein.opcodes(truth, text)
+    ]
 
 
 def spread(lines: Sequence[LineResult]) -> list[LineResult]:

@@ -6,18 +6,16 @@ What is shown is decided here, how it looks in report.html.j2 and what that incl
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-from loopline import measures, mistakes, provenance, scales
-from loopline.contracts import EvaluationReport, PackagedModel, Scalar, Verdict
+from loopline import mistakes, provenance, scales
+from loopline.contracts import EvaluationReport, PackagedModel, Verdict
 from loopline.curves import abstention, learning_curves, reliability
 from loopline.details import Details, History, Trial
 from loopline.mistakes import LineResult
 from loopline.painting import Drawing
 from loopline.study_plots import complete_trials, study_drawings
+from loopline.templates import environment
 
 WORST_COUNT = 12  # lines: what a person looks at, and every one brings its image along
 SUREST_COUNT = 6
@@ -78,7 +76,7 @@ def render(page: Page) -> str:
     dataset = page.report.model.dataset
     parts = _judgement(page) | _lines(page) | _making(page)
     return (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             page=page,
@@ -161,42 +159,6 @@ def _sections(page: Page, parts: Mapping[str, Any]) -> dict[str, str]:
         "search": page.history,
     }
     return {name: heading for name, heading in HEADINGS.items() if filled.get(name, True)}
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals["find"] = measures.find
-    environment.filters.update(
-        label=measures.label,
-        short=measures.short,
-        shown=measures.shown,
-        shown_difference=measures.shown_difference,
-        verdict=measures.verdict,
-        duration=provenance.duration,
-        character=_character,
-        value=_value,
-        web=_web,
-    )
-    return environment
-
-
-def _character(character: str) -> str:
-    return {"": "nothing", " ": "space"}.get(character, character)
-
-
-def _value(value: Scalar) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def _web(address: str | None) -> str | None:
-    """Return an address that a reader may follow, or None."""
-    return address if address and address.startswith(("https://", "http://")) else None
 
 
 def _curves(page: Page) -> list[Drawing]:

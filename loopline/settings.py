@@ -96,6 +96,10 @@ class LabelStudioSettings(BaseModel):
     store_endpoint: str | None = Field(
         None, description="Where Label Studio and its users' browsers reach the store; unset: the store's own endpoint."
     )
+    hint_secret: SecretStr | None = Field(
+        None, min_length=16, description="What its webhook sends as X-Loopline-Secret to deployments/label_hints.py."
+    )
+    price_per_hour: float = Field(0.0, ge=0, description="Of an annotator, in your currency; cost follows from it.")
 
 
 class RegistrySettings(BaseModel):

@@ -5,7 +5,7 @@ from uuid import NAMESPACE_URL, uuid5
 from prefect.events import emit_event
 from prefect.logging import get_run_logger
 
-from loopline.contracts import LabeledDataset, LabelsGrown
+from loopline.contracts import Artifact, LabeledDataset, LabelsGrown
 from loopline.growth import crossing, growth
 from loopline.orders import LabelPlan
 from loopline.problems import load_problem
@@ -14,7 +14,7 @@ from tasks.places import registry, store
 
 
 @step()
-def announce_growth(labeled: LabeledDataset, plan: LabelPlan) -> LabelsGrown:
+def announce_growth(labeled: LabeledDataset, plan: LabelPlan, *, page: Artifact) -> LabelsGrown:
     """Count what is new since the newest dataset version, and emit loopline.labels.grown once it is enough.
 
     Once per crossing: what was told is written down in the store, and the event's id follows from the crossing.
@@ -22,6 +22,7 @@ def announce_growth(labeled: LabeledDataset, plan: LabelPlan) -> LabelsGrown:
     objects, problem = store(), load_problem(labeled.problem)
     datasets = registry().datasets(problem.name)
     grown = growth(objects, problem, labeled=labeled, newest=datasets[-1] if datasets else None)
+    grown = grown.model_copy(update={"page": page})
     get_run_logger().info("labels: %d new or changed of %d", grown.new_count, grown.label_count)
     name = crossing(grown, enough=plan.enough)
     told = f"events/labels.grown/{name}.json"

@@ -28,6 +28,8 @@ from tasks.places import cache, store, workspace
         "loopline/report_making.j2",
         "loopline/curves.py",
         "loopline/painting.py",
+        "loopline/templates.py",
+        "loopline/thumbnails.py",
         "loopline/study_plots.py",
         "loopline/scales.py",
         "loopline/provenance.py",
