@@ -9,8 +9,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from loopline.cli_datasets import dataset
 from loopline.cli_labels import labels
-from loopline.terminal import FAILED, Commands, read_settings, shown
+from loopline.terminal import FAILED, Commands, Problem, read_settings, shown
 
 if TYPE_CHECKING:
     from loopline.local import ServiceStatus
@@ -24,6 +25,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     help="Raw images in, a checked and announced model out, and round again.",
 )
+app.add_typer(dataset, name="dataset")
 app.add_typer(labels, name="labels")
 
 
@@ -85,7 +87,6 @@ def _uptime(service: "ServiceStatus") -> str:
 
 
 SEARCH: dict[str, Any] = {"rich_help_panel": "Search"}
-Problem = Annotated[str, typer.Option("--problem", help="What is learnt.")]
 
 
 @app.command()
@@ -211,33 +212,6 @@ def prefect(context: typer.Context) -> None:
     raise typer.Exit(commands.prefect(read_settings(), context.args))
 
 
-dataset = typer.Typer(help="Show every dataset version, or bring one back.", invoke_without_command=True)
-app.add_typer(dataset, name="dataset")
-
-
-@dataset.callback()
-def datasets(context: typer.Context, problem: Problem = "handwriting") -> None:
-    """Show every dataset version, or bring one back."""
-    from loopline import commands
-
-    context.obj = problem
-    if context.invoked_subcommand is None:
-        shown.print(commands.datasets_table(read_settings(), problem=problem))
-
-
-@dataset.command("get")
-def dataset_get(
-    context: typer.Context,
-    version: Annotated[str, typer.Argument(help="Such as v1.")],
-    folder: Annotated[Path, typer.Argument(help="Where to put it: an empty or new folder.")],
-) -> None:
-    """Bring a dataset version back, bit for bit: its manifest and shards."""
-    from loopline import commands
-
-    found = commands.registry(read_settings()).restore_dataset(context.obj, version, target=folder)
-    shown.print(f"{found.name} ({found.digest[:12]}) is in {folder}", soft_wrap=True)
-
-
 @app.command("open")
 def open_(problem: Problem = "handwriting") -> None:
     """Say where to look: Prefect's UI, the newest report, the training curves."""
@@ -246,6 +220,6 @@ def open_(problem: Problem = "handwriting") -> None:
     settings = read_settings()
     shown.print(f"Prefect  {settings.resolved_prefect().api_url.removesuffix('/api')}", soft_wrap=True)
     for found in commands.registry(settings).models(problem)[-1:]:
-        address = commands.report_address(settings, found.judged)
+        address = commands.page_address(settings, found.judged.page)
         shown.print(f"report   {address}  ({found.judged.problem} {found.judged.version})", soft_wrap=True)
     shown.print(f"curves   tensorboard --logdir {settings.folder / 'runs'}", soft_wrap=True)

@@ -9,7 +9,7 @@ lost or numbered twice.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,10 @@ class Registry:
         """Return every version, oldest first."""
         with self._git.clone() as clone:
             return read_datasets(clone, problem)
+
+    def dataset(self, problem: str, name: str) -> DatasetVersion:
+        """Return a version by its name (`v1`, `1` or its tag); ConfigError for an unknown one."""
+        return _named(self.datasets(problem), problem, name)
 
     def commit_dataset(self, draft: DatasetVersion, *, files: Mapping[str, Path]) -> DatasetVersion:
         """Give a draft (without name and git_revision) the next number; what is known already keeps the one it has.
@@ -75,12 +79,8 @@ class Registry:
         ConfigError for an unknown version or a folder in use; IntegrityError names the first file that is not what it
         was, and nothing is placed.
         """
-        tag = name if "/" in name else f"dataset/{problem}/v{name.removeprefix('v')}"
         with self._git.clone() as clone:
-            versions = {version.name: version for version in read_datasets(clone, problem)}
-            if tag not in versions:
-                raise ConfigError(f"there is no {tag}; choose one of: {', '.join(versions) or 'none yet'}")
-            version = versions[tag]
+            version = _named(read_datasets(clone, problem), problem, name)
             tracked = [
                 Tracked(path, _pointer(clone, f"datasets/{problem}/{path}.dvc", version.git_revision), item)
                 for path, item in _dataset_files(version).items()
@@ -129,6 +129,15 @@ class Registry:
             if artifact(files[item.sha256]).sha256 != item.sha256:
                 raise IntegrityError(f"{path} changed on this machine before it was committed; run again")
         return self._dvc.upload({path: files[item.sha256] for path, item in wanted.items()})
+
+
+def _named(versions: Sequence[DatasetVersion], problem: str, name: str) -> DatasetVersion:
+    tag = name if "/" in name else f"dataset/{problem}/v{name.removeprefix('v')}"
+    found = next((version for version in versions if version.name == tag), None)
+    if found is None:
+        known = ", ".join(version.name for version in versions) or "none yet"
+        raise ConfigError(f"there is no {tag}; choose one of: {known}")
+    return found
 
 
 def _same_dataset(clone: Clone, draft: DatasetVersion) -> DatasetVersion | None:

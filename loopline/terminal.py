@@ -1,6 +1,6 @@
-"""What every command shares: the console, the settings, and how a foreseen failure ends it."""
+"""What every command shares: the console, an option, the settings, and how a foreseen failure ends it."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 FAILED, MISTAKEN = 1, 2  # exit codes: it did not work; what was asked for is wrong
 
 shown = Console(highlight=False)
+
+Problem = Annotated[str, typer.Option("--problem", help="What is learnt.")]
 
 
 class Commands(TyperGroup):

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from label_studio_sdk.client import LabelStudio as Sdk
+from label_studio_sdk.core.api_error import ApiError
 from label_studio_sdk.core.request_options import RequestOptions
 
 from loopline.clients.label_studio_errors import REMEDY, explained
@@ -26,6 +27,7 @@ READ_RETRIES = 2  # by the SDK, with back-off; what writes is not repeated blind
 STAMP_PAGE = 1000  # ids and times of so many tasks fit into one answer of 60 kB
 EXPORT_PAGE = 500  # Django refuses more than 1,000 fields in one request
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"  # the only one its filters know
+ALREADY_THERE = 409
 STORAGE_TITLE = "Loopline's store"
 PRESIGNED_MINUTES = 60  # an image's address is made anew whenever a task is opened
 
@@ -195,6 +197,23 @@ class LabelStudio:
         """Return the users' e-mail addresses by id."""
         with explained(self.url, "its users"):
             return {user.id: user.email or str(user.id) for user in self._sdk.users.list(request_options=_READ)}
+
+    def add_person(self, address: str) -> int:
+        """Make a user of this e-mail address, without a password, who can be named as an annotator; return the id."""
+        with explained(self.url, f"user {address}"):
+            made = self._sdk.users.create(username=address, email=address, request_options=_WRITE)
+        return int(made.id)
+
+    def add_annotation(self, task: int, *, unique_id: str, **fields: Any) -> bool:
+        """Add an annotation to a task; False, and nothing, if there is one of that unique id: so it may be repeated."""
+        with explained(self.url, f"task {task}"):
+            try:
+                self._sdk.annotations.create(id=task, unique_id=unique_id, **fields, request_options=_READ)
+            except ApiError as error:
+                if error.status_code != ALREADY_THERE:
+                    raise
+                return False
+        return True
 
     def _storage_of(self, project: int) -> "S3ImportStorage | None":
         with explained(self.url, f"project {project}"):
