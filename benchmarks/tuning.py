@@ -40,7 +40,7 @@ SPACE: dict[str, tuple[Scalar, ...]] = {
     "augment": (0, 1),
     "dropout": (0, 0.4),
 }
-TRIALS, WORKER_TRIALS = 12, 6
+TRIALS, WORKER_TRIALS = 12, 12
 SEEDS = 5
 
 
