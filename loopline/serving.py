@@ -16,7 +16,7 @@ import numpy.typing as npt
 from loopline.contracts import Decoding
 from loopline.errors import IntegrityError
 from loopline.images import decode
-from loopline.problems import Answer, Decode, Pixels, Problem, load_problem
+from loopline.problems import Answer, Decode, Part, Pixels, Problem, load_problem
 
 Fed = Mapping[str, npt.NDArray[Any]]
 Run = Callable[[Fed], npt.NDArray[np.float32]]
@@ -31,6 +31,13 @@ class Look(NamedTuple):
 
     answer: Answer
     embedding: npt.NDArray[np.float32]
+
+
+class Located(NamedTuple):
+    """What a model reads on a line, and where on it."""
+
+    answer: Answer
+    parts: list[Part]
 
 
 class Predictor:
@@ -82,6 +89,10 @@ class Predictor:
         """Read lines as shards hold them, in any number; answers come in the same order."""
         return self._each(lines, self._answers)
 
+    def locate(self, lines: Sequence[Pixels]) -> list[Located]:
+        """Read lines, and tell beside each answer where each of its parts was read."""
+        return self._each(lines, self._located)
+
     def look(self, lines: Sequence[Pixels]) -> list[Look]:
         """Read lines, and tell beside each answer where the line lies among others."""
         return self._each(
@@ -91,6 +102,12 @@ class Predictor:
 
     def _answers(self, said: npt.NDArray[np.float32], fed: Fed) -> list[Answer]:
         return self.problem.answers(said, fed, decode=self.decode)
+
+    def _located(self, said: npt.NDArray[np.float32], fed: Fed) -> list[Located]:
+        return [
+            Located(answer, self.problem.parts(line_TC, answer.text, vocabulary=self.vocabulary))
+            for answer, line_TC in zip(self._answers(said, fed), self.problem.spans(said, fed), strict=True)
+        ]
 
     def _each(self, lines: Sequence[Pixels], tell: Callable[[npt.NDArray[np.float32], Fed], list[T]]) -> list[T]:
         found: dict[int, T] = {}

@@ -46,6 +46,16 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A part of an answer, such as a character, and from where to where it was seen, as shares of the line's width."""
+
+    text: str
+    confidence: float
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
 class Reading:
     """What one person says of one line; `unusable` is the reason why it can't be learnt from, in their judgement."""
 
@@ -86,6 +96,7 @@ class Problem:
     inputs: Callable[..., dict[str, npt.NDArray[Any]]]
     spans: Callable[..., list[npt.NDArray[np.float32]]]  # (what the network says, what it was fed) -> (T, C) a line
     likelihood: Callable[..., float]  # ((T, C) of a line, text, *, vocabulary) -> logarithm of the text's probability
+    parts: Callable[..., list[Part]]  # ((T, C) of a line, text, *, vocabulary) -> where each part of a text was read
     answers: Callable[..., list[Answer]]  # (what the network says, what it was fed, *, decode)
     embed: Callable[..., list[npt.NDArray[np.float32]]]  # (what the network says, what it was fed) -> (D,) a line
     language: Callable[[Sequence[str]], bytes]  # what a decoder can learn from training labels, as JSON

@@ -17,6 +17,7 @@ from loopline.problems.handwriting.labelling import LABEL_CONFIG, read_label, wr
 from loopline.problems.handwriting.likelihood import likelihood
 from loopline.problems.handwriting.lines import frame_count, pad, prepare, preprocess, reject, unspellable
 from loopline.problems.handwriting.lint import lint
+from loopline.problems.handwriting.placing import parts
 from loopline.problems.handwriting.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ PROBLEM: Problem = Problem(
     inputs=inputs,
     spans=spans,
     likelihood=likelihood,
+    parts=parts,
     answers=answers,
     embed=embed,
     language=language,

@@ -31,6 +31,24 @@ def frames_needed(label: str) -> int:
     return len(label) + sum(left == right for left, right in pairwise(label))
 
 
+def ctc_states(classes: Sequence[int]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Return the states (S) of all paths that spell these classes, and which of them may follow on the last but one.
+
+    The classes with a blank before, between and behind them (Graves et al. 2006, section 4.1).
+    """
+    states_S = np.full(2 * len(classes) + 1, BLANK)
+    states_S[1::2] = classes
+    skips_S = np.zeros(len(states_S), dtype=bool)
+    skips_S[2:] = states_S[2:] != states_S[:-2]  # from character to another character; never between blanks
+    return states_S, skips_S
+
+
+def ways(paths_S: npt.NDArray[np.float64], skips_S: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """Return from where each state can be reached, (3, S): itself, the one before, the last but one; as logarithms."""
+    moved = [np.concatenate([np.full(count, -np.inf), paths_S])[: len(paths_S)] for count in (1, 2)]
+    return np.stack([paths_S, moved[0], np.where(skips_S, moved[1], -np.inf)])
+
+
 def greedy(log_probs_TC: npt.NDArray[np.float32], vocabulary: Sequence[str]) -> tuple[str, float]:
     """Read the best path (Graves et al. 2006, section 3.2).
 
