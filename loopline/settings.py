@@ -142,6 +142,26 @@ class TuneSettings(BaseModel):
     pool_workers: int = Field(0, ge=0, description="How many of these; they need a storage that they can reach.")
 
 
+class ServiceSettings(BaseModel):
+    """The service that answers over HTTP: who may ask, how much, and what is kept of it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    key_hashes: str = Field("", description="sha256 of each API key in hex, between commas; `loopline key` makes one.")
+    open: bool = Field(False, description="Answer without a key: for a service that only this machine can reach.")
+    least_confidence: float = Field(0.5, ge=0, le=1, description="Below it an answer is marked unsure.")
+    requests_per_minute: int = Field(600, ge=1, description="Of one key; more are refused with 429.")
+    most_waiting: int = Field(64, ge=1, description="Pictures that wait in one process; more are refused with 503.")
+    most_batch: int = Field(32, ge=1, description="Pictures of one /read_batch.")
+    most_mb: int = Field(16, ge=1, description="Of one request.")
+    timeout_seconds: float = Field(10, gt=0, description="Of one request, its body included.")
+    cors_origins: str = Field("", description="Web pages that may ask, between commas, such as https://example.com.")
+    capture: bool = Field(False, description="Keep what was asked and answered, in the store's captured/: ask consent.")
+    capture_days: int = Field(90, ge=1, description="How long; housekeeping deletes what is older.")
+    spool: Path = Field(Path("spool"), description="Folder for what waits for the store.")
+    spool_mb: int = Field(256, ge=1, description="Most that waits; beyond it new pictures are not kept.")
+
+
 class CometSettings(BaseModel):
     """The experiment tracker. The record in the store is the truth; Comet receives the same."""
 
@@ -171,6 +191,7 @@ class Settings(BaseSettings):
     train: TrainSettings = TrainSettings()
     tune: TuneSettings = TuneSettings()
     comet: CometSettings = CometSettings()
+    service: ServiceSettings = ServiceSettings()
 
     @property
     def folder(self) -> Path:
