@@ -53,7 +53,7 @@ class Course:
 
 
 SAMPLES = Course(counts=(100, 200, 300, 400, 500), first_steps=1000, steps=1000, goes_on=False)
-REAL = Course(counts=(400, 600, 800, 1000), first_steps=2500, steps=750, goes_on=True)
+REAL = Course(counts=(400, 700, 1000), first_steps=2000, steps=750, goes_on=True)
 
 
 @dataclass(frozen=True)
