@@ -11,14 +11,13 @@ from typing import Any
 import pytest
 from label_samples import BEGINNING, PEOPLE, line, name, odd, opinion, review, suspect, whole_review
 from PIL import Image
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser
+from windows import DESK, PHONE, opened
 
 from loopline.errors import DataError
 from loopline.label_page import HEADINGS, render, summary
 
 HOSTILE = '"><script>alert(1)</script><img src=http://example.com/x>'
-PHONE = {"width": 390, "height": 844}
-DESK = {"width": 1280, "height": 900}
 LONG = "x" * 100_000
 
 
@@ -60,18 +59,6 @@ def section(page: str, title: str) -> str:
 
 def shown(page: str, title: str) -> str:
     return words(section(page, title))
-
-
-def opened(browser: Browser, file: Path, **looks: Any) -> tuple[Page, list[str]]:
-    """The page in a new window, and whatever it asked for or complained of."""
-    page = browser.new_context(**looks).new_page()
-    heard: list[str] = []
-    page.on("request", lambda request: heard.append(request.url))
-    page.on("console", lambda message: heard.append(message.text))
-    page.on("pageerror", lambda error: heard.append(str(error)))
-    page.goto(file.as_uri())
-    page.wait_for_load_state("networkidle")
-    return page, [said for said in heard if not said.startswith("data:") and said != file.as_uri()]
 
 
 def test_every_section_with_data_is_there_in_the_order_of_the_links(whole: str) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser
 from report_samples import EMPTY, dataset, history, learning, model, packaged, verdict, whole_page
+from windows import DESK, PHONE, opened
 
 from loopline.clients.store import Store
 from loopline.contracts import PackagedModel
@@ -21,8 +22,6 @@ from loopline.problems import load_problem
 from loopline.report import HEADINGS, render
 from loopline.settings import StoreSettings
 
-PHONE = {"width": 390, "height": 844}
-DESK = {"width": 1280, "height": 900}
 PROBLEM = load_problem("handwriting")
 ANSWERS = {"4711": "4911", "0815": "0815", "998877": "99"}
 
@@ -32,18 +31,6 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("report") / "report.html"
     path.write_text(render(whole_page()))
     return path
-
-
-def opened(browser: Browser, file: Path, **looks: Any) -> tuple[Page, list[str]]:
-    """The page in a new window, and whatever it asked for or complained of."""
-    page = browser.new_context(**looks).new_page()
-    heard: list[str] = []
-    page.on("request", lambda request: heard.append(request.url))
-    page.on("console", lambda message: heard.append(message.text))
-    page.on("pageerror", lambda error: heard.append(str(error)))
-    page.goto(file.as_uri())
-    page.wait_for_load_state("networkidle")
-    return page, [said for said in heard if not said.startswith("data:") and said != file.as_uri()]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

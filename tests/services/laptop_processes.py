@@ -40,6 +40,17 @@ def processes_of(home: Path) -> dict[str, psutil.Process]:
     return found
 
 
+def listening_addresses(home: Path) -> list[str]:
+    """Return each address on which a service listens, of whatever port; datagram sockets count too."""
+    supervisor = processes_of(home)["supervisor"]
+    return [
+        connection.laddr.ip
+        for process in [supervisor, *supervisor.children(recursive=True)]
+        for connection in process.net_connections(kind="inet")
+        if connection.status == psutil.CONN_LISTEN or not connection.raddr
+    ]
+
+
 def port_of(url: str) -> int:
     port = urlsplit(url).port
     assert port is not None

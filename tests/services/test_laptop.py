@@ -13,7 +13,15 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
-from laptop_processes import ELSEWHERE, LOOPLINE, environment, free_port, port_of, processes_of
+from laptop_processes import (
+    ELSEWHERE,
+    LOOPLINE,
+    environment,
+    free_port,
+    listening_addresses,
+    port_of,
+    processes_of,
+)
 from pydantic import SecretStr
 
 from loopline import local
@@ -119,15 +127,7 @@ def test_bucket_is_there_after_up(laptop: Settings) -> None:
 
 
 def test_nothing_listens_beyond_loopback(laptop: Settings) -> None:
-    supervisor = processes_of(laptop.folder)["supervisor"]
-    listening = [
-        connection.laddr.ip
-        for process in [supervisor, *supervisor.children(recursive=True)]
-        for connection in process.net_connections(kind="inet")
-        if connection.status == psutil.CONN_LISTEN or not connection.raddr
-    ]
-
-    assert listening == ["127.0.0.1", "127.0.0.1"]
+    assert listening_addresses(laptop.folder) == ["127.0.0.1", "127.0.0.1"]
 
 
 def test_addresses_and_data_are_the_owners_alone(laptop: Settings) -> None:

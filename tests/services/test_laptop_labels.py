@@ -7,9 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
-from laptop_processes import ELSEWHERE, LOOPLINE, environment, free_port, processes_of
+from laptop_processes import ELSEWHERE, LOOPLINE, environment, free_port, listening_addresses, processes_of
 from pydantic import SecretStr
 
 from loopline import local
@@ -146,15 +145,7 @@ def test_another_up_changes_nothing(laptop: Settings, labels: bool | None) -> No
 
 
 def test_nothing_listens_beyond_loopback(laptop: Settings) -> None:
-    supervisor = processes_of(laptop.folder)["supervisor"]
-    listening = [
-        connection.laddr.ip
-        for process in [supervisor, *supervisor.children(recursive=True)]
-        for connection in process.net_connections(kind="inet")
-        if connection.status == psutil.CONN_LISTEN or not connection.raddr
-    ]
-
-    assert listening == ["127.0.0.1", "127.0.0.1"]
+    assert listening_addresses(laptop.folder) == ["127.0.0.1", "127.0.0.1"]
 
 
 def test_secrets_stand_in_no_configuration_command_line_or_log(laptop: Settings) -> None:
