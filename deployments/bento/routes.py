@@ -1,0 +1,128 @@
+"""What can be asked of the service."""
+
+import secrets
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, FastAPI, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.concurrency import run_in_threadpool
+
+import uploads
+from desk import Desk, Read
+from gate import Rules, Visit
+from gauges import page
+from loopline.answers import Character, Correction, Model, PredictionId, Reading, ReadingBatch, Refusal, Thanks
+from loopline.errors import DataError
+from openapi import PICTURE, PICTURES, described
+from refusal import Refused, answer_errors
+
+NOTHING_KEPT = "nothing is kept here, so that there is nothing to correct or to delete"
+
+
+@dataclass(frozen=True)
+class Staff:
+    """What the routes work with; there once the service has started."""
+
+    desk: Desk
+    model: Model
+    rules: Rules
+
+
+def make_api() -> FastAPI:
+    """Return the routes; `api.state.staff` is set when the service starts."""
+    api = FastAPI(title="Loopline", docs_url=None, redoc_url=None)
+    answer_errors(api)
+    described(api)
+    api.post("/read", openapi_extra=PICTURE)(read)
+    api.post("/read_batch", openapi_extra=PICTURES)(read_batch)
+    api.post("/correct")(correct)
+    api.delete("/predictions/{prediction_id}", status_code=204)(forget)
+    api.get("/model")(tell_model)
+    api.get("/metrics", response_class=Response)(tell_numbers)
+    return api
+
+
+def _staff(request: Request) -> Staff:
+    staff: Staff = request.app.state.staff
+    return staff
+
+
+def _visit(request: Request) -> Visit:
+    visit: Visit = request.state.visit
+    return visit
+
+
+With = Annotated[Staff, Depends(_staff)]
+Of = Annotated[Visit, Depends(_visit)]
+
+
+async def read(request: Request, staff: With) -> Reading:
+    """Read one picture of a line: PNG, JPEG, WEBP or TIFF, upright or as its EXIF tag says."""
+    staff.desk.admit(1)
+    (found,) = await staff.desk.read(await uploads.pictures(request, most=1))
+    if isinstance(found, DataError):
+        raise Refused(400, _unreadable(found))
+    return _reading(found, staff)
+
+
+async def read_batch(request: Request, staff: With, visit: Of) -> ReadingBatch:
+    """Read several pictures; one that can't be read spoils no other."""
+    staff.desk.admit(1)
+    pictures = await uploads.pictures(request, most=staff.rules.settings.most_batch)
+    staff.rules.charge(visit, len(pictures) - 1)
+    staff.rules.gauges.batch_pictures.observe(len(pictures))
+    found = await staff.desk.read(pictures)
+    return ReadingBatch(
+        readings=tuple(
+            Refusal(error=_unreadable(one)) if isinstance(one, DataError) else _reading(one, staff) for one in found
+        )
+    )
+
+
+async def correct(correction: Correction) -> Thanks:
+    """Take what a line really says."""
+    raise Refused(409, NOTHING_KEPT)
+
+
+async def forget(prediction_id: PredictionId) -> None:
+    """Delete what was kept of a prediction."""
+    raise Refused(409, NOTHING_KEPT)
+
+
+async def tell_model(staff: With) -> Model:
+    """Say which model answers, how good it is and where it comes from."""
+    return staff.model
+
+
+async def tell_numbers() -> Response:
+    """Return the service's numbers for Prometheus."""
+    return Response(await run_in_threadpool(page), media_type=CONTENT_TYPE_LATEST)
+
+
+def _unreadable(error: DataError) -> str:
+    return f"the picture can't be read: {error}"
+
+
+def _reading(found: Read, staff: Staff) -> Reading:
+    unsure = found.answer.confidence < staff.model.least_confidence
+    if unsure:
+        staff.rules.gauges.unsure.inc()
+    return Reading(
+        prediction_id=secrets.token_hex(16),
+        text=found.answer.text,
+        confidence=found.answer.confidence,
+        unsure=unsure,
+        characters=tuple(
+            Character(
+                text=part.text,
+                confidence=part.confidence,
+                left_px=round(part.start * found.width_px, 1),
+                right_px=round(part.end * found.width_px, 1),
+            )
+            for part in found.parts
+        ),
+        width_px=found.width_px,
+        height_px=found.height_px,
+        model=staff.model.model,
+    )
