@@ -51,16 +51,22 @@ class Served:
     process: psutil.Process
     log: Path
 
-    def client(self, key: str | None = KEYS[0], **options: Any) -> httpx.Client:
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=False, **options)
+    def client(
+        self, key: str | None = KEYS[0], *, headers: dict[str, str] | None = None, **options: Any
+    ) -> httpx.Client:
+        keyed = {"Authorization": f"Bearer {key}"} if key else {}
+        return httpx.Client(base_url=self.url, headers=keyed | (headers or {}), timeout=30, trust_env=False, **options)
 
     def workers(self) -> list[psutil.Process]:
         return [one for one in self.process.children(recursive=True) if "--worker-id" in " ".join(one.cmdline())]
 
     def lines(self) -> list[dict[str, Any]]:
         """Return what the serving processes wrote down."""
-        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        return [json.loads(line) for line in self.log.read_text().splitlines() if line[:1] == "{" and line[-1:] == "}"]
+
+    def started_count(self) -> int:
+        """Return how many processes have begun to serve."""
+        return sum("initialized" in line["message"] for line in self.lines())
 
 
 def start(bento: Path, environment: dict[str, str], *, port: int, log: Path) -> subprocess.Popen[bytes]:
@@ -86,26 +92,36 @@ def serving(bento: Path, folder: Path, *, workers: int = 2, **settings: str) -> 
     counted = {"BENTOML_CONFIG_OPTIONS": f"services.reader.workers={workers}"}
     process = start(bento, settings | counted, port=port, log=log)
     try:
-        url = f"http://127.0.0.1:{port}"
-        wait_until_ready(url, process, log)
-        yield Served(url, psutil.Process(process.pid), log)
+        served = Served(f"http://127.0.0.1:{port}", psutil.Process(process.pid), log)
+        wait_until_ready(served, process, workers=workers)
+        yield served
     finally:
-        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+        workers_left = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
         process.terminate()
-        _, left = psutil.wait_procs(family, timeout=60)
-        for one in left:
-            one.kill()
+        process.wait(60)
+        _, left = psutil.wait_procs(workers_left, timeout=15)
         assert not left, log.read_text()
 
 
-def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_until_ready(served: Served, process: subprocess.Popen[bytes], *, workers: int) -> None:
+    """Wait for all processes: with one the service is ready, and the others still load."""
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
-        assert process.poll() is None, log.read_text()
-        try:
-            if httpx.get(f"{url}/readyz", trust_env=False).is_success:
-                return
-        except httpx.TransportError:
-            pass
+        assert process.poll() is None, served.log.read_text()
+        if served.started_count() == workers and httpx.get(f"{served.url}/readyz", trust_env=False).is_success:
+            return
         time.sleep(0.1)
-    raise AssertionError(log.read_text())
+    raise AssertionError(served.log.read_text())
+
+
+def connection(url: httpx.URL) -> socket.socket:
+    """Connect without a client that would mend what is sent."""
+    return socket.create_connection((url.host, url.port or 80), timeout=60)
+
+
+def received(connected: socket.socket) -> bytes:
+    """Return all that comes until the other side ends the connection."""
+    answer = b""
+    while part := connected.recv(2**16):
+        answer += part
+    return answer

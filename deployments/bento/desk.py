@@ -1,84 +1,110 @@
-"""The one place where pictures are read: a bounded number waits, each in its turn, beside the event loop."""
+"""Where pictures wait to be read: a bounded number, each in its turn, beside the event loop."""
 
 import asyncio
 import math
 import time
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-import numpy as np
-
-from gauges import Gauges, width_bucket
+from gauges import Gauges
 from loopline.errors import DataError
-from loopline.images import decode
-from loopline.problems import Answer, Part
-from loopline.serving import Predictor
 from refusal import Refused
+from sight import Read, Sight
 
-RECENT = 0.1  # weight of the newest picture in the mean time of one
-WARM_UP_PX = (64, 256)
+RECENT = 0.1  # weight of the newest pictures in the mean time of one
+
+Found = Read | DataError
 
 
-class Read(NamedTuple):
-    """What was read on a picture, and the upright picture's size."""
+class Waiting(NamedTuple):
+    """A picture in the queue, and who waits for it."""
 
-    answer: Answer
-    parts: list[Part]
-    width_px: int
-    height_px: int
+    picture: bytes
+    found: asyncio.Future[Found]
 
 
 class Desk:
-    """Reads in one thread: a network that has one thread of its own gains nothing from more.
+    """Reads in one thread, since a network that has one thread of its own gains nothing from more.
 
-    Requests take turns picture by picture, so that nobody waits for all of another's batch.
+    Whatever waits is read together, as many as the sight takes; nothing waits for company. A request has no more
+    pictures than that in the queue, so that nobody waits for all of another's batch.
     """
 
-    def __init__(self, predictor: Predictor, *, most_waiting: int, gauges: Gauges) -> None:
-        self._predictor, self._most_waiting, self._gauges = predictor, most_waiting, gauges
+    def __init__(self, sight: Sight, *, most_waiting: int, gauges: Gauges) -> None:
+        self._sight, self._most_waiting, self._gauges = sight, most_waiting, gauges
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="desk")
-        self._waiting, self._mean_seconds = 0, 0.0
-        predictor.locate([np.full(WARM_UP_PX, 255, np.uint8)])  # the first line takes a network many times longer
+        self._queue: deque[Waiting] = deque()
+        self._reading: asyncio.Task[None] | None = None
+        self._waiting_count, self._mean_seconds = 0, 0.0
 
     def admit(self, count: int) -> None:
         """Refuse with 503 what would wait too long; a batch larger than the queue is taken when nothing waits."""
-        if self._waiting and self._waiting + count > self._most_waiting:
-            seconds = math.ceil(self._waiting * self._mean_seconds)
+        if self._waiting_count and self._waiting_count + count > self._most_waiting:
+            seconds = math.ceil(self._waiting_count * self._mean_seconds)
             raise Refused(503, "too many pictures are waiting; ask again a little later", retry_seconds=max(1, seconds))
 
-    async def read(self, pictures: Sequence[bytes]) -> list[Read | DataError]:
+    async def read(self, pictures: Sequence[bytes]) -> list[Found]:
         """Return what stands on each, or why it can't be read."""
         self.admit(len(pictures))
-        found: list[Read | DataError] = []
-        self._wait_for(len(pictures))
+        found: list[Found] = []
+        self._count(len(pictures))
         try:
-            for picture in pictures:
-                found.append(await asyncio.get_running_loop().run_in_executor(self._thread, self._read, picture))
-                self._wait_for(-1)
+            for start in range(0, len(pictures), self._sight.together):
+                some = pictures[start : start + self._sight.together]
+                found += await asyncio.gather(*map(self._enqueue, some))
+                self._count(-len(some))
         finally:
-            self._wait_for(len(found) - len(pictures))
+            self._count(len(found) - len(pictures))
         return found
 
     def close(self) -> None:
         """End the thread once it has read what it reads."""
         self._thread.shutdown(cancel_futures=True)
 
-    def _wait_for(self, more: int) -> None:
-        self._waiting += more
-        self._gauges.waiting.set(self._waiting)
+    def _count(self, more: int) -> None:
+        self._waiting_count += more
+        self._gauges.waiting.set(self._waiting_count)
 
-    def _read(self, picture: bytes) -> Read | DataError:
-        start = time.perf_counter()
-        try:
-            upright = decode(picture)
-            line = self._predictor.problem.preprocess(upright)
-            ((answer, parts),) = self._predictor.locate([line])
-        except DataError as error:
-            self._gauges.unreadable.inc()
-            return error
-        seconds = time.perf_counter() - start
-        self._mean_seconds += RECENT * (seconds - self._mean_seconds)
-        self._gauges.read_seconds.labels(width_bucket(line.shape[1])).observe(seconds)
-        self._gauges.confidence.observe(answer.confidence)
-        return Read(answer, parts, upright.width, upright.height)
+    def _enqueue(self, picture: bytes) -> asyncio.Future[Found]:
+        loop = asyncio.get_running_loop()
+        waiting = Waiting(picture, loop.create_future())
+        self._queue.append(waiting)
+        if self._reading is None or self._reading.done():
+            self._reading = loop.create_task(self._read_all())
+        return waiting.found
+
+    async def _read_all(self) -> None:
+        loop = asyncio.get_running_loop()
+        while some := self._next():
+            start = time.perf_counter()
+            pictures = [waiting.picture for waiting in some]
+            try:
+                found: Sequence[Found | Exception] = await loop.run_in_executor(
+                    self._thread, self._sight.read, pictures
+                )
+            except Exception as fault:  # of ours; each request tells of it
+                found = [fault] * len(some)
+            seconds = (time.perf_counter() - start) / len(some)
+            self._mean_seconds += RECENT * (seconds - self._mean_seconds)
+            for waiting, one in zip(some, found, strict=True):
+                _tell(waiting.found, one)
+
+    def _next(self) -> list[Waiting]:
+        """Take the oldest out of the queue, as many as are read together, without those given up."""
+        some: list[Waiting] = []
+        while self._queue and len(some) < self._sight.together:
+            waiting = self._queue.popleft()
+            if not waiting.found.done():
+                some.append(waiting)
+        return some
+
+
+def _tell(waits: asyncio.Future[Found], found: Found | Exception) -> None:
+    if waits.done():  # given up meanwhile
+        return
+    if isinstance(found, Read | DataError):
+        waits.set_result(found)
+    else:
+        waits.set_exception(found)

@@ -20,8 +20,10 @@ class Gauges:
     def __init__(self) -> None:
         self.requests = Counter("loopline_requests", "Answers, refusals included.", ["path", "status"])
         self.request_seconds = Histogram("loopline_request_seconds", "From head to answer.", ["path"], buckets=SECONDS)
-        self.read_seconds = Histogram("loopline_read_seconds", "Of one picture.", ["width_px"], buckets=SECONDS)
-        self.batch_pictures = Histogram("loopline_batch_pictures", "Of one request.", buckets=(1, 2, 4, 8, 16, 32))
+        self.read_seconds = Histogram(
+            "loopline_read_seconds", "Of one picture, its share.", ["width_px"], buckets=SECONDS
+        )
+        self.together = Histogram("loopline_together_pictures", "Read at once.", buckets=(1, 2, 4, 8))
         self.confidence = Histogram("loopline_confidence", "Of each answer.", buckets=TENTHS)
         self.unsure = Counter("loopline_unsure", "Answers under the least confidence.")
         self.unreadable = Counter("loopline_unreadable", "Pictures that could not be read.")

@@ -9,13 +9,14 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.concurrency import run_in_threadpool
 
 import uploads
-from desk import Desk, Read
+from desk import Desk
 from gate import Rules, Visit
 from gauges import page
 from loopline.answers import Character, Correction, Model, PredictionId, Reading, ReadingBatch, Refusal, Thanks
 from loopline.errors import DataError
 from openapi import PICTURE, PICTURES, described
 from refusal import Refused, answer_errors
+from sight import Read
 
 NOTHING_KEPT = "nothing is kept here, so that there is nothing to correct or to delete"
 
@@ -71,7 +72,6 @@ async def read_batch(request: Request, staff: With, visit: Of) -> ReadingBatch:
     staff.desk.admit(1)
     pictures = await uploads.pictures(request, most=staff.rules.settings.most_batch)
     staff.rules.charge(visit, len(pictures) - 1)
-    staff.rules.gauges.batch_pictures.observe(len(pictures))
     found = await staff.desk.read(pictures)
     return ReadingBatch(
         readings=tuple(
@@ -105,6 +105,7 @@ def _unreadable(error: DataError) -> str:
 
 
 def _reading(found: Read, staff: Staff) -> Reading:
+    width_px, height_px = found.upright.size
     unsure = found.answer.confidence < staff.model.least_confidence
     if unsure:
         staff.rules.gauges.unsure.inc()
@@ -117,12 +118,12 @@ def _reading(found: Read, staff: Staff) -> Reading:
             Character(
                 text=part.text,
                 confidence=part.confidence,
-                left_px=round(part.start * found.width_px, 1),
-                right_px=round(part.end * found.width_px, 1),
+                left_px=round(part.start * width_px, 1),
+                right_px=round(part.end * width_px, 1),
             )
             for part in found.parts
         ),
-        width_px=found.width_px,
-        height_px=found.height_px,
+        width_px=width_px,
+        height_px=height_px,
         model=staff.model.model,
     )

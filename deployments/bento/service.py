@@ -23,6 +23,7 @@ from loopline.settings import Settings, read_settings
 from opening import check_callers, checked_package, hand_on
 from rates import Rates
 from routes import Staff, make_api
+from sight import Sight
 
 api = make_api()
 
@@ -44,7 +45,7 @@ class Reader:
         journal.begin()
         gauges, service = Gauges(), settings.service
         rules = Rules(service, Rates(service.hashes, per_minute=service.requests_per_minute), gauges)
-        self.desk = Desk(self.predictor, most_waiting=service.most_waiting, gauges=gauges)
+        self.desk = Desk(Sight(self.predictor, gauges), most_waiting=service.most_waiting, gauges=gauges)
         api.state.staff = Staff(self.desk, model, rules)
         api.state.rules = rules
 
