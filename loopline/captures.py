@@ -113,6 +113,11 @@ def place(prediction_id: str, ending: str) -> str:
     return f"{folder_of(day_of(prediction_id))}/{prediction_id}{ending}"
 
 
+def is_captured(key: str) -> bool:
+    """Tell whether a key is that of a captured picture."""
+    return key.startswith(f"{CAPTURED}/dt=")
+
+
 def tombstone(prediction_id: str) -> str:
     """Return where the store keeps that an id is to be forgotten; DataError as in day_of."""
     day_of(prediction_id)

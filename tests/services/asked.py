@@ -8,7 +8,18 @@ import numpy as np
 from PIL import Image
 
 from loopline.answers import Character, Correction, Reading
-from loopline.captures import CAPTURED, CORRECTION, RECORD, Capture, new_prediction_id
+from loopline.captures import (
+    CAPTURED,
+    CORRECTION,
+    PICTURE,
+    RECORD,
+    Capture,
+    Corrected,
+    bare_png,
+    capture_of,
+    new_prediction_id,
+    place,
+)
 from loopline.clients.store import Store
 from loopline.spool import Spool
 
@@ -56,6 +67,33 @@ def ask(
 
 def correct(spool: Spool, name: str, text: str) -> bool:
     return spool.keep_correction(Correction(prediction_id=name, text=text), at=NOW)
+
+
+def put(
+    store: Store,
+    image: Image.Image,
+    *,
+    key_hash: str = KEY,
+    correction: str | None = None,
+    at: datetime = NOW,
+    **changed: Any,
+) -> str:
+    """Put an answer, and what its user made of it, where a spool delivers them; its id."""
+    name, png = prediction_id(key_hash, at=at), bare_png(image)
+    package_sha256 = changed.pop("package_sha256", PACKAGE)
+    record = capture_of(
+        reading(name, image, **changed), png=png, package_sha256=package_sha256, key_hash=key_hash, at=at
+    )
+    store.write(place(name, PICTURE), png)
+    store.write(place(name, RECORD), record.model_dump_json().encode())
+    if correction is not None:
+        put_correction(store, name, correction)
+    return name
+
+
+def put_correction(store: Store, name: str, text: str) -> None:
+    said = Corrected(prediction_id=name, text=text, at=NOW)
+    store.write(place(name, CORRECTION), said.model_dump_json().encode())
 
 
 def captured(store: Store) -> dict[str, Capture]:
