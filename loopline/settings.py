@@ -182,6 +182,9 @@ class ServiceSettings(BaseModel):
     capture: bool = Field(False, description="Keep what was asked and answered, in the store's captured/: ask consent.")
     capture_days: int = Field(90, ge=1, description="How long; housekeeping deletes what is older.")
     spool: Path = Field(Path("spool"), description="Folder for what waits for the store.")
+    signing_secret: SecretStr | None = Field(
+        None, min_length=16, description="Signs prediction ids, alike on all replicas; unset: random, in the spool."
+    )
     spool_mb: int = Field(256, ge=1, description="Most that waits; beyond it new pictures are not kept.")
     package_sha256: str | None = Field(
         None,
