@@ -27,6 +27,10 @@ class Gauges:
         self.confidence = Histogram("loopline_confidence", "Of each answer.", buckets=TENTHS)
         self.unsure = Counter("loopline_unsure", "Answers under the least confidence.")
         self.unreadable = Counter("loopline_unreadable", "Pictures that could not be read.")
+        self.spooled_bytes = Gauge("loopline_spooled_bytes", "On their way.", multiprocess_mode="mostrecent")
+        self.lost = Gauge(
+            "loopline_lost", "Answers and corrections not kept for want of room.", multiprocess_mode="sum"
+        )
         self.waiting = Gauge("loopline_waiting", "Pictures that wait or are read.", multiprocess_mode="livesum")
 
 

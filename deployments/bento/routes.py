@@ -1,6 +1,6 @@
 """What can be asked of the service."""
 
-import secrets
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -12,13 +12,14 @@ import uploads
 from desk import Desk
 from gate import Rules, Visit
 from gauges import page
+from keeping import Keeper
 from loopline.answers import Character, Correction, Model, PredictionId, Reading, ReadingBatch, Refusal, Thanks
 from loopline.errors import DataError
 from openapi import PICTURE, PICTURES, described
 from refusal import Refused, answer_errors
 from sight import Read
 
-NOTHING_KEPT = "nothing is kept here, so that there is nothing to correct or to delete"
+OPT_OUT = "X-Loopline-Capture"  # off: the answer and its picture are not kept
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Staff:
     desk: Desk
     model: Model
     rules: Rules
+    keeper: Keeper
 
 
 def make_api() -> FastAPI:
@@ -61,10 +63,11 @@ Of = Annotated[Visit, Depends(_visit)]
 async def read(request: Request, staff: With) -> Reading:
     """Read one picture of a line: PNG, JPEG, WEBP or TIFF, upright or as its EXIF tag says."""
     staff.desk.admit(1)
-    (found,) = await staff.desk.read(await uploads.pictures(request, most=1))
-    if isinstance(found, DataError):
-        raise Refused(400, _unreadable(found))
-    return _reading(found, staff)
+    found = await staff.desk.read(await uploads.pictures(request, most=1))
+    (answer,) = _answers(found, request, staff)
+    if isinstance(answer, Refusal):
+        raise Refused(400, answer.error)
+    return answer
 
 
 async def read_batch(request: Request, staff: With, visit: Of) -> ReadingBatch:
@@ -72,22 +75,18 @@ async def read_batch(request: Request, staff: With, visit: Of) -> ReadingBatch:
     staff.desk.admit(1)
     pictures = await uploads.pictures(request, most=staff.rules.settings.most_batch)
     staff.rules.charge(visit, len(pictures) - 1)
-    found = await staff.desk.read(pictures)
-    return ReadingBatch(
-        readings=tuple(
-            Refusal(error=_unreadable(one)) if isinstance(one, DataError) else _reading(one, staff) for one in found
-        )
-    )
+    return ReadingBatch(readings=tuple(_answers(await staff.desk.read(pictures), request, staff)))
 
 
-async def correct(correction: Correction) -> Thanks:
+async def correct(correction: Correction, staff: With, visit: Of) -> Thanks:
     """Take what a line really says."""
-    raise Refused(409, NOTHING_KEPT)
+    await run_in_threadpool(staff.keeper.correct, correction, visit.key or "")
+    return Thanks(prediction_id=correction.prediction_id)
 
 
-async def forget(prediction_id: PredictionId) -> None:
+async def forget(prediction_id: PredictionId, staff: With, visit: Of) -> None:
     """Delete what was kept of a prediction."""
-    raise Refused(409, NOTHING_KEPT)
+    await run_in_threadpool(staff.keeper.forget, prediction_id, visit.key or "")
 
 
 async def tell_model(staff: With) -> Model:
@@ -100,20 +99,25 @@ async def tell_numbers() -> Response:
     return Response(await run_in_threadpool(page), media_type=CONTENT_TYPE_LATEST)
 
 
-def _unreadable(error: DataError) -> str:
-    return f"the picture can't be read: {error}"
+def _answers(found: Iterable[Read | DataError], request: Request, staff: Staff) -> Iterator[Reading | Refusal]:
+    kept, key = request.headers.get(OPT_OUT, "").lower() != "off", _visit(request).key or ""
+    for one in found:
+        if isinstance(one, DataError):
+            yield Refusal(error=f"the picture can't be read: {one}")
+        else:
+            reading = _reading(one, staff.keeper.named(key, kept=kept), model=staff.model)
+            if reading.unsure:
+                staff.rules.gauges.unsure.inc()
+            yield staff.keeper.keep(reading, one.upright, key) if kept else reading
 
 
-def _reading(found: Read, staff: Staff) -> Reading:
+def _reading(found: Read, name: str, *, model: Model) -> Reading:
     width_px, height_px = found.upright.size
-    unsure = found.answer.confidence < staff.model.least_confidence
-    if unsure:
-        staff.rules.gauges.unsure.inc()
     return Reading(
-        prediction_id=secrets.token_hex(16),
+        prediction_id=name,
         text=found.answer.text,
         confidence=found.answer.confidence,
-        unsure=unsure,
+        unsure=found.answer.confidence < model.least_confidence,
         characters=tuple(
             Character(
                 text=part.text,
@@ -125,5 +129,5 @@ def _reading(found: Read, staff: Staff) -> Reading:
         ),
         width_px=width_px,
         height_px=height_px,
-        model=staff.model.model,
+        model=model.model,
     )

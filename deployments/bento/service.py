@@ -16,6 +16,7 @@ from about import about
 from desk import Desk
 from gate import Gate, Rules
 from gauges import Gauges
+from keeping import Keeper, check_keeping
 from loopline.answers import Model
 from loopline.errors import LooplineError
 from loopline.serving import Predictor
@@ -46,7 +47,8 @@ class Reader:
         gauges, service = Gauges(), settings.service
         rules = Rules(service, Rates(service.hashes, per_minute=service.requests_per_minute), gauges)
         self.desk = Desk(Sight(self.predictor, gauges), most_waiting=service.most_waiting, gauges=gauges)
-        api.state.staff = Staff(self.desk, model, rules)
+        self.keeper = Keeper(settings, package_sha256=model.package_sha256, gauges=gauges)
+        api.state.staff = Staff(self.desk, model, rules, self.keeper)
         api.state.rules = rules
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
@@ -56,6 +58,7 @@ class Reader:
         try:
             settings = read_settings()
             _open(settings)
+            check_keeping(settings)
         except LooplineError as error:
             raise SystemExit(f"loopline: {error}") from None
         hand_on(settings)
@@ -64,6 +67,7 @@ class Reader:
     def close(self) -> None:
         """End what reads; all requests have their answers by now."""
         self.desk.close()
+        self.keeper.close()
 
 
 Reader.add_asgi_middleware(Gate, api=api)  # type: ignore[attr-defined]  # the decorator made a service of it

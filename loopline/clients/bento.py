@@ -16,10 +16,11 @@ SERVICE = ROOT / "deployments" / "bento"
 MODULES = (  # what an answer needs
     *("__init__.py", "answers.py", "contracts.py", "errors.py", "images.py", "keys.py", "orders.py", "serving.py"),
     *("settings.py", "problems"),
+    *("captures.py", "clients/__init__.py", "clients/store.py", "locking.py", "spool.py", "spool_folder.py"),
 )
 LIBRARIES = (
-    *("fastapi", "numpy", "onnxruntime", "pillow", "prometheus-client", "psutil", "pydantic", "pydantic-settings"),
-    *("python-dotenv", "python-multipart", "pyyaml", "starlette"),
+    *("boto3", "fastapi", "numpy", "onnxruntime", "pillow", "prometheus-client", "psutil", "pydantic"),
+    *("pydantic-settings", "python-dotenv", "python-multipart", "pyyaml", "rich", "starlette"),
 )
 BUILD_SECONDS = 120
 

@@ -42,7 +42,7 @@ class Missing:
         if name.partition(".")[0] in missing - {"loopline"}:
             raise ModuleNotFoundError(f"{name} is not in the Bento")
 
-assert {"torch", "lightning", "prefect", "boto3", "sklearn", "dvc"} <= missing, missing
+assert {"torch", "lightning", "prefect", "sklearn", "dvc"} <= missing, missing
 sys.meta_path.insert(0, Missing())
 sys.path.insert(0, str(source))
 import loopline, service
@@ -163,6 +163,17 @@ def test_it_describes_itself_with_examples(reader: bentos.Served) -> None:
     }
     Reading.model_validate(answers["/read"])
     ReadingBatch.model_validate(answers["/read_batch"])
+
+
+def test_where_nothing_is_kept_nothing_can_be_corrected_or_deleted(reader: bentos.Served, images: list[Path]) -> None:
+    sentence = {"error": "nothing is kept here, so that there is nothing to correct or to delete"}
+    with reader.client() as client:
+        name = client.post("/read", files={"image": images[0].read_bytes()}).json()["prediction_id"]
+        for answer in (
+            client.post("/correct", json={"prediction_id": name, "text": "407"}),
+            client.delete(f"/predictions/{name}"),
+        ):
+            assert (answer.status_code, answer.json()) == (409, sentence)
 
 
 def test_numbers_of_both_processes_are_summed(reader: bentos.Served, images: list[Path]) -> None:
