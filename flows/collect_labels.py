@@ -5,6 +5,7 @@ from prefect import flow
 from loopline.contracts import LabelsGrown
 from loopline.orders import LabelPlan
 from tasks.caching import RESULTS
+from tasks.captures import take_captures
 from tasks.grown import announce_growth
 from tasks.ingest import ingest
 from tasks.label_report import label_report
@@ -16,7 +17,8 @@ from tasks.offer import offer
 def collect_labels(plan: LabelPlan) -> LabelsGrown:
     """Images without a label become tasks; what people said, labels and a page about them; enough of them, an event."""
     raw = ingest(plan.problem, plan.source)
-    offer(raw, plan)
+    captures = take_captures(raw, plan) if plan.captures else None
+    offer(raw, plan, captures)
     labeled = label_sync(raw, plan.labels)
     page = label_report(labeled)
     return announce_growth(labeled, plan, page=page)

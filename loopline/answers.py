@@ -1,12 +1,23 @@
 """What the service is sent and what it answers: the same words for the service, its client and what is captured."""
 
+import unicodedata
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 MOST_TEXT = 2000  # characters of a correction: more than any line of handwriting holds
 MOST_NOTE = 500
 
+CONTROLS = {"Cc", "Zl", "Zp"}  # Unicode's categories of what no line of writing holds
+
+
+def _writable(text: str) -> str:
+    if any(unicodedata.category(character) in CONTROLS for character in text):
+        raise ValueError("should hold no control characters, line breaks among them")
+    return text
+
+
+Line = Annotated[str, AfterValidator(_writable)]
 Share = Annotated[float, Field(ge=0, le=1)]
 PredictionId = Annotated[str, Field(pattern=r"^[0-9a-z-]{20,80}$", description="Names one answer, for its correction.")]
 
@@ -55,8 +66,8 @@ class Correction(Message):
     """What a line really says, in the words of whoever asked."""
 
     prediction_id: PredictionId
-    text: str = Field(max_length=MOST_TEXT)
-    note: str | None = Field(None, max_length=MOST_NOTE)
+    text: Line = Field(max_length=MOST_TEXT)
+    note: Line | None = Field(None, max_length=MOST_NOTE)
 
 
 class Thanks(Message):

@@ -182,6 +182,15 @@ def models(problem: Problem = "handwriting") -> None:
     shown.print(commands.models_table(read_settings(), problem=problem))
 
 
+@app.command()
+def key() -> None:
+    """Make an API key for the service; only its hash is kept, in LOOPLINE_SERVICE__KEY_HASHES."""
+    from loopline.keys import hash_of, new_key
+
+    made = new_key()
+    shown.print(f"key   {made}\nhash  {hash_of(made)}", soft_wrap=True)
+
+
 comet = typer.Typer(help="The experiment tracker.", no_args_is_help=True)
 app.add_typer(comet, name="comet")
 

@@ -38,13 +38,25 @@ def labels_collect(
     problem: Annotated[str, typer.Option(help="What is learnt.")] = "handwriting",
     overlap: Annotated[float, typer.Option(help="Share of lines that two people label.")] = 0.1,
     enough: Annotated[int, typer.Option(help="New labels after which labels.grown is announced.")] = 100,
+    captures: Annotated[bool, typer.Option("--captures", help="Offer what users of the service sent, too.")] = False,
+    captures_limit: Annotated[int, typer.Option(help="Captured pictures that are offered at once.")] = 200,
+    captures_key_limit: Annotated[int, typer.Option(help="Captured pictures of one API key, at once.")] = 50,
 ) -> None:
     """Offer images without a label as tasks, the most useful first, and take what people have said."""
     from loopline import commands
     from loopline.contracts import LabelsGrown
 
     settings = read_settings()
-    plan = _label_plan(problem=problem, source=source, project=project, overlap_share=overlap, enough=enough)
+    plan = _label_plan(
+        problem=problem,
+        source=source,
+        project=project,
+        overlap_share=overlap,
+        enough=enough,
+        captures=captures,
+        captures_limit=captures_limit,
+        captures_key_limit=captures_key_limit,
+    )
     plan = plan.model_copy(update={"source": commands.source_prefix(settings, source)})
     code, outcome = commands.run_flow(settings, "collect_labels", plan)
     if outcome:

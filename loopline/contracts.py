@@ -267,6 +267,8 @@ class Offer(Contract):
     guess_count: int = Field(description="Tasks with a guess of the champion's, made now.")
     open_count: int = Field(description="Tasks that nobody has labelled yet.")
     check_count: int = Field(description="Tasks that want another opinion.")
+    captured_count: int = Field(0, description="New tasks that show a captured picture.")
+    over_limit_count: int = Field(0, description="Captured pictures that wait, beyond the limit of a run.")
     champion: str | None = aside(None, description="The version that guessed.")
 
 

@@ -16,10 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from loopline.captures import is_captured
 from loopline.clients.store import Store, in_parallel
 from loopline.contracts import Artifact, DatasetVersion, LabeledDataset
 from loopline.errors import DataError
-from loopline.images import RULES, decode
+from loopline.images import NEAR_BITS, RULES, decode
 from loopline.labels import SCHEMA as LABELED_SCHEMA
 from loopline.labels import count_reasons, told
 from loopline.manifest import read_manifest, write_parquet
@@ -36,9 +37,6 @@ SHARD_SCHEMA = pa.schema(
     [("image_sha256", pa.string()), ("width_px", pa.int32()), ("height_px", pa.int32()), ("png", pa.binary())]
 )
 SHARD_LINES = 2000  # some 40 MB: one request moves much, one changed line rewrites none
-NEAR_BITS = (
-    24  # of 256 of perceptual hash, in which a re-encoded picture may differ; unrelated lines differ in some 128
-)
 
 
 def freeze(
@@ -75,7 +73,7 @@ def assign_splits(rows: list[Row], *, problem: Problem, split: SplitPlan) -> Non
     """Give each row its normalised label and its side, or the reason why it is left out, in place.
 
     A line's side follows a keyed hash of its group alone, so it never changes; where the source has splits of its own,
-    a line they leave out is rejected.
+    a line they leave out is rejected. They can't know what users of the service sent: there the hash decides always.
     """
     own = split.own and any(row["split"] for row in rows)
     for row in rows:
@@ -83,7 +81,7 @@ def assign_splits(rows: list[Row], *, problem: Problem, split: SplitPlan) -> Non
             continue
         row["label"] = problem.normalise_label(row["label"])
         row["rejected"] = problem.reject(row["label"], row["width_px"], row["height_px"])
-        if not own:
+        if not own or is_captured(row["key"]):
             row["split"] = side(row["group"] or row["image_sha256"], split)
         elif not row["split"]:
             row["rejected"] = row["rejected"] or "in none of the splits of splits.json"

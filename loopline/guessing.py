@@ -1,6 +1,6 @@
 """What the champion makes of images that nobody has labelled yet."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,12 +21,13 @@ class Guesser:
     version: str
     predictor: Predictor
 
-    def look(self, images: Sequence[str]) -> dict[str, Look]:
-        """Read images of the store, named by their sha256."""
+    def look(self, images: Sequence[str], *, elsewhere: Mapping[str, str] | None = None) -> dict[str, Look]:
+        """Read images of the store, named by their sha256, where `elsewhere` does not say where one lies."""
+        keys = {image: f"blobs/{image}" for image in images} | dict(elsewhere or {})
         found: dict[str, Look] = {}
         for start in range(0, len(images), READ_CHUNK):
             some = images[start : start + READ_CHUNK]
-            lines = list(in_parallel(self._pixels, some, title="offer: read"))
+            lines = list(in_parallel(self._pixels, [keys[image] for image in some], title="offer: read"))
             found.update(zip(some, self.predictor.look(lines), strict=True))
         return found
 
@@ -36,5 +37,5 @@ class Guesser:
         result = self.problem.write_label(answer.text)
         return {"model_version": self.version, "score": answer.confidence, "result": result}
 
-    def _pixels(self, image: str) -> Pixels:
-        return self.problem.preprocess(decode(self.store.read(f"blobs/{image}")))
+    def _pixels(self, key: str) -> Pixels:
+        return self.problem.preprocess(decode(self.store.read(key)))

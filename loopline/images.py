@@ -23,6 +23,7 @@ RULES = 1  # raise it when decode or perceptual_hash change their mind: older fi
 MAX_MEGAPIXELS = 40  # an A4 page at 600 dpi has 35; decoded in colour that is 160 MB
 MIN_SIDE_PX = 8  # below this no letter can be told from another
 HASH_SIDE = 16  # 256 bits: lines of writing look much alike, in 64 bits different ones would collide
+NEAR_BITS = 24  # of these, in which a re-encoded picture may differ; unrelated lines differ in some 128
 
 # Opened by signature, not through Image.open: that one warns of bombs too late, and on behalf of the whole process.
 _READERS: dict[bytes, Callable[[io.BytesIO], ImageFile]] = {

@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from loopline.captures import CAPTURED
 from loopline.clients.store import Store, StoredObject, in_parallel
 from loopline.contracts import RawDataset
 from loopline.errors import ConfigError, DataError
@@ -82,6 +83,11 @@ def _prefix(store: Store, source: str) -> str:
     prefix = source.removeprefix(root).strip("/")
     if {"", ".", ".."} & set(prefix.split("/")):
         raise ConfigError(f"{source!r} is not a place inside {root}; give a prefix such as inbox/lines")
+    if prefix.split("/")[0] == CAPTURED:
+        raise ConfigError(
+            f"{store.url(CAPTURED)} holds what users sent, which nobody has reviewed; "
+            "offer it to people with `loopline labels collect --captures`"
+        )
     return prefix
 
 

@@ -5,10 +5,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
 from loopline.board import IMAGE
+from loopline.captured_tasks import captured_images
 from loopline.checking import DISAGREE
 from loopline.clients.store import Store
 from loopline.consensus import Consensus, Opinion, Settled, settle
@@ -184,11 +186,13 @@ def _tasks(documents: Iterable[dict[str, Any]]) -> tuple[int | None, dict[str, i
 
 def _counts(store: Store, labeled: LabeledDataset, *, found: _Rows, heard: Heard) -> Counts:
     images = read_manifest(store, labeled.raw.manifest).select(["image_sha256", "quarantine_reason"])
-    usable = images.filter(pc.field("quarantine_reason").is_null())["image_sha256"]
+    usable = images.filter(pc.field("quarantine_reason").is_null())["image_sha256"].combine_chunks()
+    captured = captured_images(documents(store, _snapshot(labeled)))
+    shown = pa.concat_arrays([usable, pa.array(list(captured), pa.string())])
     known = {row["image_sha256"] for row in found.rows if row["width_px"] is not None}
     labelled = {row["image_sha256"] for row in found.rows if not row["rejected"] or _is_disputed(row)}
     return Counts(
-        image_count=int(pc.count_distinct(usable).as_py()),
+        image_count=int(pc.count_distinct(shown).as_py()),
         quarantined_count=labeled.raw.quarantined_count,
         label_count=labeled.label_count,
         beside_count=sum(not found.said(row) for row in found.usable),

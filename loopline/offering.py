@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from loopline.acquisition import rank
 from loopline.board import CHECK, IMAGE, PRIORITY, Board, Task, read_board
+from loopline.captured_offer import bring, correct_again, within_limit
+from loopline.captured_tasks import CapturedImage, users_guess
 from loopline.checking import ask_again, wanted_checks
 from loopline.clients.store import Store
 from loopline.contracts import Offer, RawDataset
@@ -47,35 +49,49 @@ def offer(
     guesser: Guesser | None,
     labelled: Iterable[str],
     shown_from: "StoreSettings",
+    captured: Sequence[CapturedImage] = (),
 ) -> Offer:
     """Make every image that has no label a task; `labelled` are the images that have one elsewhere.
 
-    Repeated at any point, nothing stands there twice. Raises what the client and the store raise.
+    Of the captured pictures the most useful become tasks, up to the plan's limit. Repeated at any point, nothing stands
+    there twice. Raises what the client and the store raise.
     """
     project = keep_project(client, plan, problem, shown_from=shown_from)
     snapshot = refresh(store, client, problem=problem.name, project=project)
     board = _tidied(client, project, board=read_board(documents(store, snapshot)))
     keys = _usable(store, raw)
-    new = keys.keys() - board.tasks.keys() - set(labelled)
+    keys, known = _usable(store, raw), board.tasks.keys() | set(labelled)
+    new = {image: {"key": key} for image, key in keys.items() if image not in known}
+    sent = {one.image_sha256: one for one in captured if one.image_sha256 not in known | keys.keys()}
     is_new_champion = guesser is not None and project.model_version != guesser.version
     again = board.open if is_new_champion else {}
-    looks = guesser.look(sorted(new | again.keys())) if guesser else {}
-    priorities = _priorities(new | again.keys(), plan=plan, looks=looks, guesser=guesser, board=board)
+    waiting, elsewhere = new.keys() | again.keys() | sent.keys(), {image: one.key for image, one in sent.items()}
+    looks = guesser.look(sorted(waiting), elsewhere=elsewhere) if guesser else {}
+    order = _order(waiting, plan=plan, looks=looks, guesser=guesser, board=board, sent=sent)
+    order = within_limit(order, sent, limit=plan.captures_limit)
+    priorities = {image: round(1 - place / len(order), 4) for place, image in enumerate(order)}
+    chosen = [sent[image] for image in order if image in sent]
+    new |= bring(store, chosen)
+    guesses = {image: _guess(guesser, looks.get(image)) for image in order}
     tasks = [
-        _task(store, image, key=keys[image], priority=priority, guess=_guess(guesser, looks.get(image)))
-        for image, priority in priorities.items()
+        _task(store, image, data={**new[image], PRIORITY: priorities[image]}, guess=guesses[image], problem=problem)
+        for image in order
         if image in new
     ]
     _in_chunks(lambda some: client.add_tasks(project.id, some), tasks)
-    guess_count = sum(bool(look.answer.text) for look in looks.values())
+    guess_count = sum(map(len, guesses.values()))
     if guesser and is_new_champion:
-        _guess_again(client, project, guesser=guesser, tasks=again, looks=looks, priorities=priorities)
+        _guess_again(client, project, problem=problem, tasks=again, guesses=guesses, priorities=priorities)
         if guess_count:
             client.change_project(project.id, model_version=guesser.version)
+    correct_again(store, client, project.id, board=board, captured=captured, problem=problem)
     heard = hear(documents(store, snapshot), problem, people={})
     wanted = wanted_checks(store, problem.name, heard=heard)
     check_count = ask_again(client, board, wanted=wanted, anew=bool(tasks))
-    log.info("offer: %d new tasks, %d guesses, %d open", len(tasks), guess_count, len(board.open) + len(tasks))
+    counts = (len(tasks), len(chosen), guess_count, len(board.open) + len(tasks))
+    log.info("offer: %d new tasks, %d of them captured, %d guesses, %d open", *counts)
+    if len(chosen) < len(sent):
+        log.info("offer: %d captured pictures wait, over the limit of %d a run", len(sent) - len(chosen), len(chosen))
     return Offer(
         problem=problem.name,
         label_project=project.title,
@@ -83,6 +99,8 @@ def offer(
         guess_count=guess_count,
         open_count=len(board.open) + len(tasks),
         check_count=check_count,
+        captured_count=len(chosen),
+        over_limit_count=len(sent) - len(chosen),
         champion=guesser.version if guesser else None,
     )
 
@@ -121,48 +139,58 @@ def _usable(store: Store, raw: RawDataset) -> dict[str, str]:
     return {row["image_sha256"]: row["key"] for row in reversed(rows) if not row["quarantine_reason"]}
 
 
-def _priorities(
-    images: Iterable[str], *, plan: LabelPlan, looks: Mapping[str, Look], guesser: Guesser | None, board: Board
-) -> dict[str, float]:
-    """Return how soon each image should be labelled, from 1 down to 0, in that order."""
+def _order(
+    images: Iterable[str],
+    *,
+    plan: LabelPlan,
+    looks: Mapping[str, Look],
+    guesser: Guesser | None,
+    board: Board,
+    sent: Mapping[str, CapturedImage],
+) -> list[str]:
+    """Return the images, the most useful first."""
     waiting = list(images)
     done = sorted(image for image, task in board.tasks.items() if task.annotation_count) if waiting else []
     anchors = guesser.look(done[:MOST_ANCHORS]) if guesser else {}
-    order = rank(
+    answered = {image: one.confidence for image, one in sent.items()}
+    return rank(
         waiting,
         policy=plan.policy,
-        confidences={image: look.answer.confidence for image, look in looks.items()},
+        confidences=answered | {image: look.answer.confidence for image, look in looks.items()},
         embeddings={image: look.embedding for image, look in looks.items()},
         labelled=[look.embedding for look in anchors.values()],
     )
-    return {image: round(1 - place / len(order), 4) for place, image in enumerate(order)}
 
 
 def _guess(guesser: Guesser | None, look: Look | None) -> list[dict[str, Any]]:
     return [guesser.prediction(look)] if guesser and look and look.answer.text else []
 
 
-def _task(store: Store, image: str, *, key: str, priority: float, guess: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    data = {"image": store.url(f"blobs/{image}"), IMAGE: image, "key": key, PRIORITY: priority}
-    return {"data": data, "predictions": list(guess)}
+def _task(
+    store: Store, image: str, *, data: Mapping[str, Any], guess: Sequence[dict[str, Any]], problem: Problem
+) -> dict[str, Any]:
+    shown = {"image": store.url(f"blobs/{image}"), IMAGE: image, **data}
+    return {"data": shown, "predictions": [*guess, *users_guess(shown, problem)]}
 
 
 def _guess_again(
     client: "LabelStudio",
     project: "Project",
     *,
-    guesser: Guesser,
+    problem: Problem,
     tasks: Mapping[str, Task],
-    looks: Mapping[str, Look],
+    guesses: Mapping[str, Sequence[dict[str, Any]]],
     priorities: Mapping[str, float],
 ) -> None:
     """Give open tasks the new champion's guesses in place of the old one's, and their new priorities."""
     guessed = [task.id for task in tasks.values() if task.is_guessed]
     _in_chunks(lambda some: client.drop_predictions(project.id, some), guessed)
-    guesses = [
-        {"task": task.id, **guess} for image, task in tasks.items() for guess in _guess(guesser, looks.get(image))
+    anew = [
+        {"task": task.id, **guess}
+        for image, task in tasks.items()
+        for guess in [*guesses[image], *users_guess(task.data, problem)]
     ]
-    _in_chunks(lambda some: client.add_predictions(project.id, some), guesses)
+    _in_chunks(lambda some: client.add_predictions(project.id, some), anew)
     moved = {
         task.id: {**task.data, PRIORITY: priorities[image]}
         for image, task in tasks.items()

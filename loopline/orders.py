@@ -138,6 +138,17 @@ class LabelPlan(Contract):
     overlap_share: float = Field(
         0.1, ge=0, le=1, title="Overlap", description="Share of lines that two people label, to know how they agree."
     )
+    captures: bool = Field(
+        False,
+        title="Captured pictures",
+        description="Offer what users of the service sent, too; what they wrote is a guess until a person has looked.",
+    )
+    captures_limit: int = Field(
+        200, ge=0, title="Captured pictures a run", description="At most so many become tasks at once, the best first."
+    )
+    captures_key_limit: int = Field(
+        50, ge=1, title="Captured pictures a key", description="At most so many of one API key are thought of at once."
+    )
     enough: int = Field(
         100, ge=1, title="Enough", description="New or changed labels after which labels.grown is announced."
     )

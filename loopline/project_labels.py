@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from loopline.captured_tasks import captured_images
 from loopline.clients.store import Store
 from loopline.consensus import Consensus, Settled, settle
 from loopline.contracts import LabeledDataset, RawDataset
@@ -35,7 +36,8 @@ def take_project(
 ) -> LabeledDataset:
     """Take what people said since the last time, and return every image that has a label, with it.
 
-    Where nobody has spoken, the labels.json beside the images holds, if there is one.
+    Where nobody has spoken, the labels.json beside the images holds, if there is one. A captured picture of the project
+    counts once a person has labelled it.
 
     Raises DataError if there is no such project, and what the client raises; the mirror of before then stays, and so do
     all dataset versions. A project without labels gives a dataset without any.
@@ -46,7 +48,9 @@ def take_project(
     snapshot = refresh(store, client, problem=raw.problem, project=project)
     heard = hear(documents(store, snapshot), problem, people=client.people())
     consensus = settle(heard.opinions)
-    rows, unlabelled_count = _rows(store, raw, verdicts=_verdicts(heard, consensus), problem=problem)
+    captured = {image: one.row for image, one in captured_images(documents(store, snapshot)).items()}
+    verdicts = _verdicts(heard, consensus)
+    rows, unlabelled_count = _rows(store, raw, verdicts=verdicts, captured=captured, problem=problem)
     opened = heard.open_counts
     log.info(
         "label_sync: %d opinions of %d people, %d skips, %d drafts, %d annotations refused",
@@ -74,8 +78,13 @@ def labelled_beside(store: Store, raw: RawDataset, *, problem: Problem) -> list[
     return file_rows(texts, images_by_key(store, raw), sidecars, normalise=problem.normalise_label) if texts else []
 
 
-def _rows(store: Store, raw: RawDataset, *, verdicts: Mapping[str, Row], problem: Problem) -> tuple[list[Row], int]:
-    """Return a row for each image that has a label or a verdict, and how many usable images have none."""
+def _rows(
+    store: Store, raw: RawDataset, *, verdicts: Mapping[str, Row], captured: Mapping[str, Row], problem: Problem
+) -> tuple[list[Row], int]:
+    """Return a row for each image that has a label or a verdict, and how many usable images have none.
+
+    A captured picture has a row where a person gave a verdict, and for nothing else.
+    """
     images = _accepted(images_by_key(store, raw))
     sidecars, find = Sidecars(store, raw.source), finder(row["key"] for row in images.values())
     facts, splits = sidecars.facts(find), sidecars.splits(find)
@@ -83,8 +92,8 @@ def _rows(store: Store, raw: RawDataset, *, verdicts: Mapping[str, Row], problem
     for image, verdict in verdicts.items():
         row = dict.fromkeys(SCHEMA.names) | {"key": image, "image_sha256": image} | verdict
         known = image in images
-        found = image_facts(images[image], facts=facts, splits=splits) if known else {"rejected": NOT_THERE}
-        rows.append(row | found)
+        elsewhere = captured.get(image, {"rejected": NOT_THERE})
+        rows.append(row | (image_facts(images[image], facts=facts, splits=splits) if known else elsewhere))
     rows.sort(key=lambda row: (row["key"], row["label"] or ""))
     return rows, len(images.keys() - {row["image_sha256"] for row in rows})
 

@@ -125,13 +125,16 @@ def batches(lines: Sequence[Pixels], batch_lines: int = BATCH_LINES) -> Iterator
 
 
 def onnx_run(network: bytes, *, threads: int = 1) -> Run:
-    """Return a function that runs an ONNX network on the CPU."""
+    """Return a function that runs an ONNX network on the CPU; IntegrityError for bytes that are none."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    session = ort.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+    try:
+        session = ort.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its own share no base
+        raise IntegrityError(f"this is no network that ONNX Runtime can run: {str(error).splitlines()[0]}") from None
     return lambda fed: session.run(None, dict(fed))[0]
 
 

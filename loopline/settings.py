@@ -5,10 +5,19 @@ addresses and keys into LOOPLINE_HOME, and the `resolved` methods read them from
 Only tasks, dispatch, cli and deployments read settings. Everything else is given its section.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    ValidationError,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from loopline.errors import ConfigError
@@ -142,24 +151,56 @@ class TuneSettings(BaseModel):
     pool_workers: int = Field(0, ge=0, description="How many of these; they need a storage that they can reach.")
 
 
+def _parts(text: str) -> tuple[str, ...]:
+    return tuple(part for part in (part.strip() for part in text.split(",")) if part)
+
+
+def _checked_hashes(text: str) -> str:
+    if not all(re.fullmatch("[0-9a-f]{64}", part) for part in _parts(text)):
+        raise ValueError("should be sha256 hashes in hex between commas; `loopline key` makes a key and its hash")
+    return text
+
+
 class ServiceSettings(BaseModel):
     """The service that answers over HTTP: who may ask, how much, and what is kept of it."""
 
     model_config = ConfigDict(frozen=True)
 
-    key_hashes: str = Field("", description="sha256 of each API key in hex, between commas; `loopline key` makes one.")
+    key_hashes: Annotated[str, AfterValidator(_checked_hashes)] = Field(
+        "", description="sha256 of each API key in hex, between commas; `loopline key` makes one."
+    )
     open: bool = Field(False, description="Answer without a key: for a service that only this machine can reach.")
     least_confidence: float = Field(0.5, ge=0, le=1, description="Below it an answer is marked unsure.")
-    requests_per_minute: int = Field(600, ge=1, description="Of one key; more are refused with 429.")
+    requests_per_minute: int = Field(
+        600, ge=1, description="Of one key, on one machine; each picture of a batch counts. More are refused with 429."
+    )
     most_waiting: int = Field(64, ge=1, description="Pictures that wait in one process; more are refused with 503.")
     most_batch: int = Field(32, ge=1, description="Pictures of one /read_batch.")
     most_mb: int = Field(16, ge=1, description="Of one request.")
-    timeout_seconds: float = Field(10, gt=0, description="Of one request, its body included.")
+    timeout_seconds: float = Field(10, gt=0, le=50, description="Of one request, its body included.")
     cors_origins: str = Field("", description="Web pages that may ask, between commas, such as https://example.com.")
     capture: bool = Field(False, description="Keep what was asked and answered, in the store's captured/: ask consent.")
     capture_days: int = Field(90, ge=1, description="How long; housekeeping deletes what is older.")
     spool: Path = Field(Path("spool"), description="Folder for what waits for the store.")
+    signing_secret: SecretStr | None = Field(
+        None, min_length=16, description="Signs prediction ids, alike on all replicas; unset: random, in the spool."
+    )
     spool_mb: int = Field(256, ge=1, description="Most that waits; beyond it new pictures are not kept.")
+    package_sha256: str | None = Field(
+        None,
+        pattern="^[0-9a-f]{64}$",
+        description="Serve this package alone; unset: the one that the Bento was built of.",
+    )
+
+    @property
+    def hashes(self) -> tuple[str, ...]:
+        """Every key's hash."""
+        return _parts(self.key_hashes)
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Every web page that may ask."""
+        return _parts(self.cors_origins)
 
 
 class CometSettings(BaseModel):
@@ -238,3 +279,15 @@ class Settings(BaseSettings):
         if self.registry.url != LAPTOP:
             return self.registry
         return self.registry.model_copy(update={"url": str(self.folder / "registry.git")})
+
+
+def read_settings() -> Settings:
+    """Read the settings; ConfigError names the one that is wrong, and nothing that may be a secret."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = error.errors(include_input=False)[0]
+        name = "LOOPLINE_" + "__".join(str(part) for part in wrong["loc"]).upper()
+        raise ConfigError(
+            f"{name}: {wrong['msg'].removeprefix('Value error, ')}; change it in the environment or in .env"
+        ) from None

@@ -31,14 +31,7 @@ class Commands(TyperGroup):
 
 
 def read_settings() -> "Settings":
-    """Read the settings; ConfigError names the one that is wrong, and nothing that may be a secret."""
-    from pydantic import ValidationError
+    """Read the settings; ConfigError names the one that is wrong."""
+    from loopline import settings
 
-    from loopline.settings import Settings
-
-    try:
-        return Settings()
-    except ValidationError as error:
-        wrong = error.errors(include_input=False)[0]
-        name = "LOOPLINE_" + "__".join(str(part) for part in wrong["loc"]).upper()
-        raise ConfigError(f"{name}: {wrong['msg']}; change it in the environment or in .env") from None
+    return settings.read_settings()

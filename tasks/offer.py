@@ -1,5 +1,7 @@
 """Offer images to people."""
 
+from loopline.capture_contracts import Captures
+from loopline.captured_images import read_chosen
 from loopline.contracts import Offer, RawDataset
 from loopline.evaluation import open_champion, opponent_of
 from loopline.guessing import Guesser
@@ -14,7 +16,7 @@ from tasks.places import label_studio, registry, store
 
 
 @step()
-def offer(raw: RawDataset, plan: LabelPlan) -> Offer:
+def offer(raw: RawDataset, plan: LabelPlan, captures: Captures | None = None) -> Offer:
     """Make the images without a label tasks of the plan's project, the most useful first, each with a guess."""
     objects, problem, settings = store(), load_problem(raw.problem), Settings()
     champion = registry().champion(problem.name)
@@ -35,4 +37,5 @@ def offer(raw: RawDataset, plan: LabelPlan) -> Offer:
         guesser=guesser,
         labelled=[row["image_sha256"] for row in labelled if not row["rejected"]],
         shown_from=settings.shown_store(),
+        captured=read_chosen(objects, captures) if captures else (),
     )

@@ -7,8 +7,10 @@ from loopline.problems import load_problem
 from tasks.caching import step
 from tasks.places import registry, store, workspace
 
+SOURCES = ("loopline/dataset.py", "loopline/images.py", "loopline/labels.py", "loopline/manifest.py")
 
-@step(sources=("loopline/dataset.py", "loopline/images.py", "loopline/labels.py", "loopline/manifest.py"))
+
+@step(sources=(*SOURCES, "loopline/captures.py"))
 def version(labeled: LabeledDataset, split: SplitPlan) -> DatasetVersion:
     """Decide which lines are used and on which side, write shards, commit and tag."""
     with workspace() as folder:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import bentos
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 from pydantic import SecretStr
@@ -122,3 +123,17 @@ def label_studio(label_studio_venv: Path, tmp_path_factory: pytest.TempPathFacto
         yield settings
     finally:
         local.down(settings)
+
+
+@pytest.fixture(scope="session")
+def bento(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a built Bento."""
+    return bentos.build(bentos.archive(), tmp_path_factory.mktemp("bento"))
+
+
+@pytest.fixture(scope="session")
+def reader(bento: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[bentos.Served]:
+    """A service in two processes that knows bentos.KEYS, and gives small requests three seconds."""
+    limits = {"LOOPLINE_SERVICE__MOST_MB": "2", "LOOPLINE_SERVICE__TIMEOUT_SECONDS": "3"}
+    with bentos.serving(bento, tmp_path_factory.mktemp("reader"), **bentos.KEYED, **limits) as served:
+        yield served

@@ -1,89 +1,79 @@
-"""The service inside a Bento: one image in, its text out."""
+"""The service inside a Bento: pictures of lines in, their texts out, for those who have a key.
 
-from pathlib import Path
+service.py   this: what BentoML starts
+opening.py   what must hold before it starts
+gate.py      who may come in, how fast, with how much and for how long; rates.py counts
+routes.py    what can be asked; uploads.py takes pictures out of a request, openapi.py describes it all
+desk.py      where pictures wait and are read
+refusal.py   how it says no
+gauges.py    what it counts; journal.py, what it writes down
+"""
 
 import bentoml
-from bentoml.exceptions import InvalidArgument
-from pydantic import BaseModel, Field
-from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
-from starlette.formparsers import MultiPartException
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from loopline.errors import DataError
+import journal
+from about import about
+from desk import Desk
+from gate import Gate, Rules
+from gauges import Gauges
+from keeping import Keeper, check_keeping
+from loopline.answers import Model
+from loopline.errors import LooplineError
 from loopline.serving import Predictor
+from loopline.settings import Settings, read_settings
+from opening import check_callers, checked_package, hand_on
+from rates import Rates
+from routes import Staff, make_api
+from sight import Sight
 
-PACKAGE = Path(__file__).parent / "package.zip"
-LARGEST_MB = 64  # the largest picture that is decoded has 40 megapixels: uncompressed and grey, 40 MB
-
-
-class OnlyUploads:
-    """Let through one uploaded file of a sane size: BentoML takes any size, and fetches an address sent for a file."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 400 or 413 with a sentence, or hand the request on."""
-        if scope["type"] != "http" or scope["method"] != "POST":
-            return await self.app(scope, receive, send)
-        body = bytearray()
-        async for chunk in Request(scope, receive).stream():
-            body += chunk
-            if len(body) > LARGEST_MB * 1_000_000:
-                return await _refusal(413, f"the picture is over {LARGEST_MB} MB")(scope, receive, send)
-        if not await _is_upload(Request(scope, _replay(body, receive))):
-            return await _refusal(400, "send one picture as the file `image` of a form")(scope, receive, send)
-        return await self.app(scope, _replay(body, receive), send)
+api = make_api()
 
 
-class Reading(BaseModel):
-    """What stands on a line."""
-
-    text: str
-    confidence: float = Field(description="From 0 to 1.")
-
-
-@bentoml.service(name="reader")
+@bentoml.service(  # one process a core; each has one thread for the network
+    name="reader",
+    workers="cpu_count",
+    metrics={"enabled": False},  # they count by whatever path is asked for, without bound; ours are at /metrics
+    logging={"access": {"enabled": False}},  # the gate writes down what is asked
+    tracing={"excluded_urls": [".*"]},
+)
+@bentoml.asgi_app(api)
 class Reader:
     """Reads lines with ONNX Runtime; holds nothing but the package beside it."""
 
     def __init__(self) -> None:
-        self.predictor = Predictor.open(PACKAGE)
+        settings = read_settings()
+        self.predictor, model = _open(settings)
+        journal.begin()
+        gauges, service = Gauges(), settings.service
+        rules = Rules(service, Rates(service.hashes, per_minute=service.requests_per_minute), gauges)
+        self.desk = Desk(Sight(self.predictor, gauges), most_waiting=service.most_waiting, gauges=gauges)
+        self.keeper = Keeper(settings, package_sha256=model.package_sha256, gauges=gauges)
+        api.state.staff = Staff(self.desk, model, rules, self.keeper)
+        api.state.rules = rules
 
-    @bentoml.api  # type: ignore[untyped-decorator]
-    def read(self, image: Path) -> Reading:
-        """Read one PNG, JPEG, WEBP or TIFF picture of a line."""
+    @bentoml.on_deployment  # type: ignore[untyped-decorator]
+    @staticmethod
+    def check() -> None:
+        """End with one sentence, in the process that starts the others, if they could not serve."""
         try:
-            (answer,) = self.predictor.read_images([image.read_bytes()])
-        except DataError as error:
-            raise InvalidArgument(f"the picture can't be read: {error}") from None
-        return Reading(text=answer.text, confidence=answer.confidence)
+            settings = read_settings()
+            _open(settings)
+            check_keeping(settings)
+        except LooplineError as error:
+            raise SystemExit(f"loopline: {error}") from None
+        hand_on(settings)
+
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]
+    def close(self) -> None:
+        """End what reads; all requests have their answers by now."""
+        self.desk.close()
+        self.keeper.close()
 
 
-Reader.add_asgi_middleware(OnlyUploads)  # type: ignore[attr-defined]  # the decorator made a service of it
+Reader.add_asgi_middleware(Gate, api=api)  # type: ignore[attr-defined]  # the decorator made a service of it
 
 
-def _refusal(status: int, sentence: str) -> JSONResponse:
-    return JSONResponse({"error": sentence}, status)
-
-
-async def _is_upload(request: Request) -> bool:
-    try:
-        async with request.form() as form:
-            images = form.getlist("image")
-    except (HTTPException, MultiPartException):
-        return False
-    return len(images) == 1 and isinstance(images[0], UploadFile)
-
-
-def _replay(body: bytearray, receive: Receive) -> Receive:
-    """Return a `receive` that gives a body read already, and then what comes after it."""
-    messages: list[Message] = [{"type": "http.request", "body": bytes(body)}]
-
-    async def again() -> Message:
-        return messages.pop() if messages else await receive()
-
-    return again
+def _open(settings: Settings) -> tuple[Predictor, Model]:
+    check_callers(settings.service)
+    package = checked_package(settings.service)
+    return Predictor.open(package), about(package, least_confidence=settings.service.least_confidence)

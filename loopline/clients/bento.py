@@ -1,5 +1,6 @@
 """BentoML: a package becomes a Bento, which `bentoml serve` and `bentoml containerize` take."""
 
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -11,9 +12,16 @@ from pathlib import Path
 from loopline.errors import LooplineError
 
 ROOT = Path(__file__).parents[2]
-SERVICE = ROOT / "deployments" / "bento" / "service.py"
-MODULES = ("__init__.py", "contracts.py", "errors.py", "images.py", "serving.py", "problems")  # what an answer needs
-LIBRARIES = ("numpy", "onnxruntime", "pillow", "pydantic", "pyyaml")
+SERVICE = ROOT / "deployments" / "bento"
+MODULES = (  # what an answer needs
+    *("__init__.py", "answers.py", "contracts.py", "errors.py", "images.py", "keys.py", "orders.py", "serving.py"),
+    *("settings.py", "problems"),
+    *("captures.py", "clients/__init__.py", "clients/store.py", "locking.py", "spool.py", "spool_folder.py"),
+)
+LIBRARIES = (
+    *("boto3", "fastapi", "numpy", "onnxruntime", "pillow", "prometheus-client", "psutil", "pydantic"),
+    *("pydantic-settings", "python-dotenv", "python-multipart", "pyyaml", "rich", "starlette"),
+)
 BUILD_SECONDS = 120
 
 
@@ -36,8 +44,10 @@ def build_bento(package: bytes, name: str, *, version: str, home: Path, folder: 
 def _fill(context: Path, package: bytes) -> None:
     for module in MODULES:
         _copy(ROOT / "loopline" / module, context / "loopline" / module)
-    shutil.copy(SERVICE, context / "service.py")
+    for file in SERVICE.glob("*.py"):
+        shutil.copy(file, context)
     (context / "package.zip").write_bytes(package)
+    (context / "package.sha256").write_text(f"{hashlib.sha256(package).hexdigest()}  package.zip\n")
     (context / "bentofile.yaml").write_text(json.dumps(_bentofile()))  # JSON is YAML
 
 
@@ -66,7 +76,7 @@ def _bentofile() -> dict[str, object]:
     pins = [f"{name}=={importlib.metadata.version(name).split('+')[0]}" for name in LIBRARIES]
     return {
         "service": "service:Reader",
-        "include": ["*.py", "package.zip", "loopline/**"],
+        "include": ["*.py", "package.zip", "package.sha256", "loopline/**"],
         "python": {"packages": pins, "lock_packages": False},
     }
 

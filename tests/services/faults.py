@@ -47,8 +47,8 @@ class FaultyServer:
 
 
 @contextmanager
-def faulty(real: str) -> Iterator[FaultyServer]:
-    """Start a faulty server before a real one."""
+def faulty(real: str, *, keeps_host: bool = False) -> Iterator[FaultyServer]:
+    """Start a faulty server before a real one; an S3 server wants the host that the client signed."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -62,9 +62,8 @@ def faulty(real: str) -> Iterator[FaultyServer]:
                 time.sleep(fault.status or 3)
                 self.close_connection = True
                 return None
-            headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
-            with httpx.Client(timeout=60) as client:
-                real_answer = client.request(self.command, real + self.path, headers=headers, content=body)
+            headers = {name: value for name, value in self.headers.items() if keeps_host or name.lower() != "host"}
+            real_answer = client.request(self.command, real + self.path, headers=headers, content=body)
             if fault and fault.kind == "lost":
                 self.close_connection = True
                 return None
@@ -87,6 +86,7 @@ def faulty(real: str) -> Iterator[FaultyServer]:
         def log_message(self, *_: Any) -> None:
             pass
 
+    client = httpx.Client(timeout=60, trust_env=False)
     listener = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server = FaultyServer(f"http://127.0.0.1:{listener.server_port}")
     threading.Thread(target=listener.serve_forever, daemon=True).start()
@@ -95,3 +95,4 @@ def faulty(real: str) -> Iterator[FaultyServer]:
     finally:
         listener.shutdown()
         listener.server_close()
+        client.close()

@@ -78,6 +78,11 @@ class Bench:
         assert self.access.api_key
         return Sdk(base_url=self.access.url, api_key=self.access.api_key.get_secret_value(), timeout=60)
 
+    def apart(self) -> "Bench":
+        """Return the same bench in a store of its own."""
+        store = self.settings.store.model_copy(update={"prefix": uuid.uuid4().hex})
+        return replace(self, settings=self.settings.model_copy(update={"store": store}))
+
     def through(self, url: str) -> "Bench":
         """Return the same bench, whose client speaks to another address."""
         return replace(self, settings=self.settings.model_copy(update={"label_studio": self.access_at(url)}))

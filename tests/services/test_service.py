@@ -1,32 +1,24 @@
-"""The Bento of a package, served by BentoML over HTTP: it answers as the package does, and refuses with a sentence."""
+"""The Bento of a package, served by BentoML over HTTP: it answers as the package does, and tells of itself."""
 
+import io
 import os
-import socket
+import re
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
-import packages
-import psutil
+import bentos
 import pytest
+from openapi_spec_validator import validate
+from PIL import Image
 
+from loopline.answers import Model, Reading, ReadingBatch
 from loopline.clients.bento import build_bento
-from loopline.problems.handwriting.samples import draw_lines, write_samples
-from loopline.quantization import quantize
+from loopline.images import decode
+from loopline.problems.handwriting.samples import write_samples
 from loopline.serving import Predictor
 
 ROOT = Path(__file__).parents[2]
-NO_PICTURES = {
-    "garbage.bin": bytes(range(256)) * 4,
-    "garbage.png": bytes(range(256)) * 4,
-    "note.txt": b"four zero seven one",
-    "empty.png": b"",
-    "cut.png": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
-}
 # Runs a Bento's source with nothing importable but the packages that it asks for, and what those need themselves.
 ALONE = """
 import sys
@@ -50,35 +42,13 @@ class Missing:
         if name.partition(".")[0] in missing - {"loopline"}:
             raise ModuleNotFoundError(f"{name} is not in the Bento")
 
-assert {"torch", "lightning", "prefect", "boto3", "sklearn", "dvc"} <= missing, missing
+assert {"torch", "lightning", "prefect", "sklearn", "dvc"} <= missing, missing
 sys.meta_path.insert(0, Missing())
 sys.path.insert(0, str(source))
 import loopline, service
 assert Path(loopline.__file__).is_relative_to(source)
 print(service.Reader.inner().predictor.read_images([image.read_bytes()]))
 """
-
-
-@dataclass(frozen=True)
-class Served:
-    """A built Bento, and the address at which it answers."""
-
-    archive: bytes
-    bento: Path
-    url: str
-    process: psutil.Process
-
-    def post(self, **form: object) -> httpx.Response:
-        return httpx.post(f"{self.url}/read", timeout=30, **form)  # type: ignore[arg-type]
-
-
-@pytest.fixture(scope="module")
-def archive() -> bytes:
-    """A package in whole numbers whose decoder knows language."""
-    lines = [line.pixels for line in draw_lines(seed=1, counts={"train": 4})]
-    small = quantize(packages.network(), [packages.PROBLEM.inputs([line], packages.RECIPE) for line in lines])
-    beam = packages.PROBLEM.decodings()[-1]
-    return packages.package(beam, language=packages.PROBLEM.language(["407", "1223"]), onnx=small)
 
 
 @pytest.fixture(scope="module")
@@ -89,103 +59,170 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def served(archive: bytes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """The Bento, really served on a free port of the loopback."""
-    folder = tmp_path_factory.mktemp("bento")
-    home, context = folder / "home", folder / "work"
-    context.mkdir()
-    tag = build_bento(archive, "handwriting", version="v1", home=home, folder=context)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    log = folder / "serve.log"
-    with (
-        log.open("wb") as out,
-        subprocess.Popen(
-            [sys.executable, "-m", "bentoml", "serve", tag, "--host", "127.0.0.1", "--port", str(port)],
-            cwd=folder,
-            env=os.environ | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true"},
-            stdout=out,
-            stderr=out,
-        ) as process,
-    ):
-        try:
-            _wait_until_ready(f"http://127.0.0.1:{port}", process, log)
-            place = home / "bentos" / "handwriting" / "v1"
-            yield Served(archive, place, f"http://127.0.0.1:{port}", psutil.Process(process.pid))
-        finally:
-            children = psutil.Process(process.pid).children(recursive=True)
-            process.terminate()
-            _, left = psutil.wait_procs(children, timeout=15)
-            assert not left
+def predictor(bento: Path) -> Predictor:
+    return Predictor.open(bento / "src/package.zip")
 
 
-def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path, *, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        assert process.poll() is None, log.read_text()
-        try:
-            if httpx.get(f"{url}/readyz").is_success:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.1)
-    raise AssertionError(log.read_text())
+def as_read(predictor: Predictor, image: bytes) -> dict[str, object]:
+    """Return what the service must answer, but for the parts that differ each time."""
+    upright = decode(image)
+    ((answer, parts),) = predictor.locate([predictor.problem.preprocess(upright)])
+    return {
+        "text": answer.text,
+        "confidence": pytest.approx(answer.confidence, abs=1e-6),
+        "unsure": answer.confidence < 0.5,
+        "characters": [
+            {
+                "text": part.text,
+                "confidence": pytest.approx(part.confidence, abs=1e-6),
+                "left_px": pytest.approx(part.start * upright.width, abs=0.06),
+                "right_px": pytest.approx(part.end * upright.width, abs=0.06),
+            }
+            for part in parts
+        ],
+        "width_px": upright.width,
+        "height_px": upright.height,
+    }
 
 
-def test_the_service_answers_what_the_package_answers(served: Served, images: list[Path]) -> None:
-    predictor = Predictor.open(served.archive)
-    for image in images:
-        (ours,) = predictor.read_images([image.read_bytes()])
-        answer = served.post(files={"image": (image.name, image.read_bytes())})
-        assert answer.status_code == 200, answer.text
-        assert answer.json() == {"text": ours.text, "confidence": pytest.approx(ours.confidence, abs=1e-6)}
+def varying(reading: dict[str, object]) -> dict[str, object]:
+    return {name: reading.pop(name) for name in ("prediction_id", "model")}
 
 
-@pytest.mark.parametrize("name", NO_PICTURES)
-def test_what_is_no_picture_is_refused_with_a_sentence(served: Served, name: str) -> None:
-    answer = served.post(files={"image": (name, NO_PICTURES[name])})
-    assert answer.status_code == 400
-    assert "the picture can't be read: " in answer.text
-    assert "Traceback" not in answer.text
+def test_the_service_answers_what_the_package_answers(
+    reader: bentos.Served, predictor: Predictor, images: list[Path]
+) -> None:
+    ids = set()
+    with reader.client() as client:
+        for image in images:
+            data = image.read_bytes()
+            uploaded = client.post("/read", files={"image": (image.name, data)})
+            raw = client.post("/read", content=data, headers={"content-type": "image/png"})
+            for answer in (uploaded, raw):
+                assert answer.status_code == 200, answer.text
+                Reading.model_validate_json(answer.content)
+                said = answer.json()
+                ids.add(varying(said)["prediction_id"])
+                assert said == as_read(predictor, data)
+    assert len(ids) == 2 * len(images)
 
 
-@pytest.mark.parametrize(
-    "form",
-    [
-        {"data": {"image": "http://127.0.0.1:9/line.png"}, "files": {"other": b""}},
-        {"data": {"image": "file:///etc/hostname"}, "files": {"other": b""}},
-        {"files": {"other": b"the wrong field"}},
-        {"files": [("image", b"one"), ("image", b"two")]},
-        {"json": {"image": "http://127.0.0.1:9/line.png"}},
-        {"content": b"--x\r\nnonsense", "headers": {"content-type": "multipart/form-data; boundary=x"}},
-        {"content": b"no boundary", "headers": {"content-type": "multipart/form-data"}},
-        {},
-    ],
-    ids=["address", "local address", "other field", "two files", "json", "damaged", "no boundary", "nothing"],
-)
-def test_what_is_no_upload_is_refused_and_nothing_is_fetched(served: Served, form: dict[str, object]) -> None:
-    answer = served.post(**form)
-    assert (answer.status_code, answer.json()) == (400, {"error": "send one picture as the file `image` of a form"})
+def test_a_batch_answers_in_order_and_one_bad_picture_spoils_no_other(
+    reader: bentos.Served, predictor: Predictor, images: list[Path]
+) -> None:
+    sent = [images[0].read_bytes(), b"no picture", *(image.read_bytes() for image in images[1:])]
+    with reader.client() as client:
+        answer = client.post("/read_batch", files=[("image", data) for data in sent])
+    assert answer.status_code == 200, answer.text
+    ReadingBatch.model_validate_json(answer.content)
+    readings = answer.json()["readings"]
+    assert readings.pop(1) == {"error": "the picture can't be read: not a PNG, JPEG, WEBP or TIFF image"}
+    assert len({varying(reading)["prediction_id"] for reading in readings}) == len(images)
+    assert readings == [as_read(predictor, image.read_bytes()) for image in images]
 
 
-def test_an_upload_over_the_limit_is_refused_and_the_service_goes_on(served: Served, images: list[Path]) -> None:
-    answer = served.post(files={"image": ("big.png", bytes(65_000_000))})
-    assert (answer.status_code, answer.json()) == (413, {"error": "the picture is over 64 MB"})
-    assert served.post(files={"image": images[0].read_bytes()}).status_code == 200
+def test_a_turned_photo_is_read_as_the_upright_picture(
+    reader: bentos.Served, predictor: Predictor, images: list[Path]
+) -> None:
+    upright = Image.open(images[0]).convert("L")
+    turned = upright.transpose(Image.Transpose.ROTATE_90)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise to see it upright
+    body = io.BytesIO()
+    turned.save(body, "PNG", exif=exif)
+    with reader.client() as client:
+        said = client.post("/read", files={"image": body.getvalue()}).json()
+    varying(said)
+    plain = io.BytesIO()
+    upright.save(plain, "PNG")
+    assert said == as_read(predictor, plain.getvalue())
 
 
-def test_the_serving_processes_know_no_torch(served: Served) -> None:
-    processes = [served.process, *served.process.children(recursive=True)]
+def test_it_says_which_model_answers(reader: bentos.Served, bento: Path, images: list[Path]) -> None:
+    with reader.client() as client:
+        model = Model.model_validate_json(client.get("/model").content)
+        reading = client.post("/read", files={"image": images[0].read_bytes()}).json()
+    written = (bento / "src/package.sha256").read_text()
+    assert written == f"{model.package_sha256}  package.zip\n"
+    assert subprocess.run(["sha256sum", "--check", "package.sha256"], cwd=bento / "src").returncode == 0
+    assert reading["model"] == model.model == f"handwriting:{model.package_sha256[:12]}"
+    assert (model.characters, model.least_confidence) == ("0123456789", 0.5)
+    assert model.card.startswith("# handwriting") and model.metrics["cer"] == 0.0083
+
+
+def test_it_describes_itself_with_examples(reader: bentos.Served) -> None:
+    with reader.client() as client:
+        description = client.get("/openapi.json").json()
+    validate(description)
+    assert set(description["paths"]) == {
+        *("/read", "/read_batch", "/correct", "/predictions/{prediction_id}", "/model", "/metrics")
+    }
+    answers = {
+        path: description["paths"][path]["post"]["responses"]["200"]["content"]["application/json"]["example"]
+        for path in ("/read", "/read_batch")
+    }
+    Reading.model_validate(answers["/read"])
+    ReadingBatch.model_validate(answers["/read_batch"])
+
+
+def test_where_nothing_is_kept_nothing_can_be_corrected_or_deleted(reader: bentos.Served, images: list[Path]) -> None:
+    sentence = {"error": "nothing is kept here, so that there is nothing to correct or to delete"}
+    with reader.client() as client:
+        name = client.post("/read", files={"image": images[0].read_bytes()}).json()["prediction_id"]
+        for answer in (
+            client.post("/correct", json={"prediction_id": name, "text": "407"}),
+            client.delete(f"/predictions/{name}"),
+        ):
+            assert (answer.status_code, answer.json()) == (409, sentence)
+
+
+def test_numbers_of_both_processes_are_summed(reader: bentos.Served, images: list[Path]) -> None:
+    def count(sample: str) -> float:
+        with reader.client() as client:
+            found = re.search(rf"^{re.escape(sample)} (.*)$", client.get("/metrics").text, re.MULTILINE)
+        return float(found[1]) if found else 0
+
+    read = 'loopline_requests_total{path="/read",status="200"}'
+    before, before_confidences = count(read), count("loopline_confidence_count")
+    for _ in range(12):  # each on a connection of its own, which either process takes
+        with reader.client() as client:
+            assert client.post("/read", files={"image": images[0].read_bytes()}).status_code == 200
+    assert len(reader.workers()) == 2
+    assert count(read) == before + 12
+    assert count("loopline_confidence_count") == before_confidences + 12
+    assert count("loopline_waiting") == 0
+
+
+def test_each_visit_is_one_line_that_holds_nothing_of_the_user(reader: bentos.Served, images: list[Path]) -> None:
+    with reader.client(params={"secret": "q-canary"}) as client:
+        answer = client.post("/read", files={"image": ("f-canary\r\nX-Evil: 1.png", images[0].read_bytes())})
+        client.get("/p-canary%1b%5b31m%0d%0a")
+        text = answer.json()["text"]
+    (visit,) = [line for line in reader.lines() if line.get("request_id") == answer.headers["x-request-id"]]
+    assert visit | {"time": "", "ms": 0, "bytes": 0} == {
+        **{"time": "", "level": "info", "message": "answered", "request_id": visit["request_id"], "method": "POST"},
+        **{"path": "/read", "status": 200, "ms": 0, "bytes": 0, "key": bentos.KEYED[KEY_HASHES][:8]},
+    }
+    written = reader.log.read_text()
+    assert not [word for word in ("canary", bentos.KEYS[0], f'"{text}"', "\x1b") if word in written]
+
+
+KEY_HASHES = "LOOPLINE_SERVICE__KEY_HASHES"
+
+
+def test_the_serving_processes_know_no_torch(reader: bentos.Served) -> None:
+    processes = [reader.process, *reader.process.children(recursive=True)]
     libraries = {Path(part.path).name for process in processes for part in process.memory_maps()}
     assert any("onnxruntime" in name for name in libraries)
     assert not [name for name in libraries if "torch" in name]
 
 
-def test_a_bento_answers_where_only_its_own_packages_are(served: Served, images: list[Path]) -> None:
-    (ours,) = Predictor.open(served.archive).read_images([images[0].read_bytes()])
+def test_a_bento_answers_where_only_its_own_packages_are(bento: Path, predictor: Predictor, images: list[Path]) -> None:
+    (ours,) = predictor.read_images([images[0].read_bytes()])
     done = subprocess.run(
-        [sys.executable, "-P", "-c", ALONE, served.bento / "src", images[0]],
-        cwd=served.bento,
+        [sys.executable, "-P", "-c", ALONE, bento / "src", images[0]],
+        cwd=bento,
+        env=os.environ | bentos.OPEN,
         capture_output=True,
         text=True,
         timeout=60,
@@ -194,16 +231,17 @@ def test_a_bento_answers_where_only_its_own_packages_are(served: Served, images:
     assert done.stdout.splitlines()[-1] == str([ours])
 
 
-def test_a_bento_holds_no_path_of_the_machine_that_built_it(served: Served) -> None:
-    private = [str(path).encode() for path in (ROOT, Path(sys.prefix), served.bento.parents[3])]
-    files = [path for path in served.bento.rglob("*") if path.is_file()]
-    assert served.bento / "src/package.zip" in files
+def test_a_bento_holds_no_path_of_the_machine_that_built_it(bento: Path) -> None:
+    private = [str(path).encode() for path in (ROOT, Path(sys.prefix), bento.parents[3])]
+    files = [path for path in bento.rglob("*") if path.is_file()]
+    assert bento / "src/package.zip" in files
     assert [file for file in files if any(path in file.read_bytes() for path in private)] == []
 
 
-def test_a_package_built_before_is_not_built_again(served: Served, tmp_path: Path) -> None:
-    home = served.bento.parents[2]
-    before = {path: path.stat().st_mtime_ns for path in home.rglob("*")}
-    assert build_bento(served.archive, "handwriting", version="v1", home=home, folder=tmp_path) == "handwriting:v1"
-    assert {path: path.stat().st_mtime_ns for path in home.rglob("*")} == before
+def test_a_package_built_before_is_not_built_again(bento: Path, tmp_path: Path) -> None:
+    home = bento.parents[2]
+    before = {path: path.stat().st_mtime_ns for path in bento.rglob("*")}
+    package = (bento / "src/package.zip").read_bytes()
+    assert build_bento(package, "handwriting", version="v1", home=home, folder=tmp_path) == "handwriting:v1"
+    assert {path: path.stat().st_mtime_ns for path in bento.rglob("*")} == before
     assert list(tmp_path.iterdir()) == []
