@@ -53,7 +53,8 @@ class Course:
 
 
 SAMPLES = Course(counts=(100, 200, 300, 400, 500), first_steps=1000, steps=1000, goes_on=False)
-REAL = Course(counts=(400, 700, 1000), first_steps=2000, steps=750, goes_on=True)
+REAL = Course(counts=(300, 500, 700), first_steps=2000, steps=750, goes_on=True)
+MOST_RATIO = 12  # width to height of real lines: the wider ones would double the hours
 
 
 @dataclass(frozen=True)
@@ -155,10 +156,17 @@ def _judge(
 
 
 def _lines(folder: Path | None) -> Lines:
-    splits = {name: load(folder, name) for name in ("train", "validation", "test")} if folder else sample_lines()
+    splits = _real_lines(folder) if folder else sample_lines()
     pool = {str(number): sample for number, sample in enumerate(splits["train"][:POOL])}
     vocabulary = PROBLEM.vocabulary(sample.label for sample in pool.values())
     return Lines(pool, splits["validation"][:VAL], splits["test"][:TEST], vocabulary)
+
+
+def _real_lines(folder: Path) -> dict[str, list[Sample]]:
+    return {
+        name: [line for line in load(folder, name) if line.width_px <= MOST_RATIO * line.height_px]
+        for name in ("train", "validation", "test")
+    }
 
 
 if __name__ == "__main__":
