@@ -5,6 +5,8 @@ VENV ?= .venv
 PYTHON ?= python3
 TORCH ?=
 export PYTHON TORCH
+# Where Python is told not to keep what it compiled, as in most containers, every command would compile torch anew.
+export PYTHONDONTWRITEBYTECODE =
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed

@@ -13,20 +13,17 @@ from pathlib import Path
 
 import bentos
 import pytest
+from laptop_processes import ELSEWHERE, LOOPLINE, environment, free_port
 from playwright.sync_api import Browser, sync_playwright
 from pydantic import SecretStr
 
 from loopline import local
 from loopline.label_studio_venv import make_venv
-from loopline.settings import LaptopSettings, PrefectSettings, Settings, StoreSettings
+from loopline.settings import LaptopSettings, Settings, StoreSettings
 
 CHROMIUM = Path("/usr/bin/chromium")
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+# What other programs read from the environment, Label Studio reads too.
+OTHERS = {"CI": "true", "DEBUG": "1", "SECRET_KEY": "theirs", "LOG_LEVEL": "debug", "STORAGE_TYPE": "s3", "HOST": "h"}
 
 
 def wait_for_port(port: int, process: subprocess.Popen[bytes], seconds: float = 30) -> None:
@@ -111,15 +108,17 @@ def label_studio_venv() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def label_studio(label_studio_venv: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """A laptop with a real Label Studio and the store, and no more."""
+    """A laptop with a real Label Studio and the store, and no more. Its first start takes half a minute: all share it.
+
+    It is as odd a one as a user may have: by its folder's name, and by what else stands in the environment.
+    """
     laptop = LaptopSettings(store_port=free_port(), label_studio_port=free_port(), label_studio_venv=label_studio_venv)
-    settings = Settings(
-        home=tmp_path_factory.mktemp("labels"),
-        laptop=laptop,
-        prefect=PrefectSettings(api_url="http://prefect.example.com/api"),
-    )
+    home = tmp_path_factory.mktemp("labels") / "a home, 100% odd"
+    settings = Settings(home=home, laptop=laptop, prefect=ELSEWHERE)
     try:
-        local.up(settings, labels=True)
+        variables = environment(settings) | OTHERS
+        up = subprocess.run([LOOPLINE, "up", "--labels"], env=variables, check=True, capture_output=True, text=True)
+        assert f"label-studio  running   http://127.0.0.1:{laptop.label_studio_port}" in up.stdout
         yield settings
     finally:
         local.down(settings)

@@ -1,4 +1,4 @@
-"""Label Studio as a service of the laptop: one real server that is only asked, and one that is started and ended."""
+"""Label Studio as a service of the laptop: a real server, asked, refused, ended and started again."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from laptop_processes import ELSEWHERE, LOOPLINE, environment, free_port, listening_addresses, processes_of
+from laptop_processes import ELSEWHERE, LOOPLINE, environment, listening_addresses, processes_of
 from pydantic import SecretStr
 
 from loopline import local
@@ -16,8 +16,6 @@ from loopline.errors import AccessError, ConfigError
 from loopline.services import laptop_services
 from loopline.settings import LabelStudioSettings, LaptopAddresses, LaptopSettings, Settings, StoreSettings
 
-# What other programs read from the environment, Label Studio reads too.
-OTHERS = {"CI": "true", "DEBUG": "1", "SECRET_KEY": "theirs", "LOG_LEVEL": "debug", "STORAGE_TYPE": "s3", "HOST": "h"}
 CONFIG = '<View><Text name="line" value="$line"/><TextArea name="text" toName="line"/></View>'
 
 
@@ -113,104 +111,85 @@ def test_it_reaches_the_loopback_and_no_other_private_network(
     assert answer.status_code == status
 
 
-@pytest.fixture(scope="module")
-def settings(label_studio_venv: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    laptop = LaptopSettings(store_port=free_port(), label_studio_port=free_port(), label_studio_venv=label_studio_venv)
-    home = tmp_path_factory.mktemp("laptop") / "a home, 100% odd"
-    settings = Settings(home=home, laptop=laptop, prefect=ELSEWHERE)
-    yield settings
-    local.down(settings)
-
-
-@pytest.fixture(scope="module")
-def laptop(settings: Settings) -> Settings:
-    command = [LOOPLINE, "up", "--labels"]
-    output = subprocess.run(
-        command, env={**environment(settings), **OTHERS}, check=True, capture_output=True, text=True
-    )
-    assert f"label-studio  running   http://127.0.0.1:{settings.laptop.label_studio_port}" in output.stdout
-    return settings
-
-
 @pytest.mark.parametrize("labels", [True, None])
-def test_another_up_changes_nothing(laptop: Settings, labels: bool | None) -> None:
-    processes, addresses = processes_of(laptop.folder), LaptopAddresses.read(laptop.folder)
+def test_another_up_changes_nothing(label_studio: Settings, labels: bool | None) -> None:
+    processes, addresses = processes_of(label_studio.folder), LaptopAddresses.read(label_studio.folder)
 
-    again = local.up(laptop, labels=labels)
+    again = local.up(label_studio, labels=labels)
 
-    assert processes_of(laptop.folder) == processes
+    assert processes_of(label_studio.folder) == processes
     assert set(processes) == {"supervisor", "store", "label-studio"}
-    assert LaptopAddresses.read(laptop.folder) == addresses
+    assert LaptopAddresses.read(label_studio.folder) == addresses
     assert [one.state for one in again] == ["running", "elsewhere", "running"]
 
 
-def test_nothing_listens_beyond_loopback(laptop: Settings) -> None:
-    assert listening_addresses(laptop.folder) == ["127.0.0.1", "127.0.0.1"]
+def test_nothing_listens_beyond_loopback(label_studio: Settings) -> None:
+    assert listening_addresses(label_studio.folder) == ["127.0.0.1", "127.0.0.1"]
 
 
-def test_secrets_stand_in_no_configuration_command_line_or_log(laptop: Settings) -> None:
-    configuration = (laptop.folder / "run" / "supervisord.conf").read_text()
-    commands = [" ".join(process.cmdline()) for process in processes_of(laptop.folder).values()]
-    logs = [path.read_text() for path in local.log_files(laptop)]
+def test_secrets_stand_in_no_configuration_command_line_or_log(label_studio: Settings) -> None:
+    configuration = (label_studio.folder / "run" / "supervisord.conf").read_text()
+    commands = [" ".join(process.cmdline()) for process in processes_of(label_studio.folder).values()]
+    logs = [path.read_text() for path in local.log_files(label_studio)]
     texts = [configuration, *commands, *logs]
 
     assert len(logs) == 3
-    assert not [secret for secret in secrets_of(laptop) for text in texts if secret in text]
+    assert not [secret for secret in secrets_of(label_studio) for text in texts if secret in text]
 
 
-def test_secrets_and_data_are_the_owners_alone(laptop: Settings) -> None:
-    data = laptop.folder / "label-studio"
+def test_secrets_and_data_are_the_owners_alone(label_studio: Settings) -> None:
+    data = label_studio.folder / "label-studio"
 
-    assert LaptopAddresses.path(laptop.folder).stat().st_mode & 0o077 == 0
+    assert LaptopAddresses.path(label_studio.folder).stat().st_mode & 0o077 == 0
     assert not [path for path in [data, *data.rglob("*")] if path.stat().st_mode & 0o077]
 
 
-def test_open_says_where_the_password_is_and_not_what(laptop: Settings) -> None:
+def test_open_says_where_the_password_is_and_not_what(label_studio: Settings) -> None:
     said = subprocess.run(
-        [LOOPLINE, "labels", "open"], env=environment(laptop), check=True, capture_output=True, text=True
+        [LOOPLINE, "labels", "open"], env=environment(label_studio), check=True, capture_output=True, text=True
     ).stdout
 
-    assert laptop.resolved_label_studio().url in said
-    assert LaptopAddresses.read(laptop.folder).label_studio_user in said
-    assert str(LaptopAddresses.path(laptop.folder)) in said
-    assert not [secret for secret in secrets_of(laptop) if secret in said]
+    assert label_studio.resolved_label_studio().url in said
+    assert LaptopAddresses.read(label_studio.folder).label_studio_user in said
+    assert str(LaptopAddresses.path(label_studio.folder)) in said
+    assert not [secret for secret in secrets_of(label_studio) if secret in said]
 
 
-def test_up_killed_before_it_wrote_the_token_is_repaired_by_the_next(laptop: Settings) -> None:
-    lost = rewrite(laptop, label_studio_token=SecretStr("")).label_studio_token
+def test_up_killed_before_it_wrote_the_token_is_repaired_by_the_next(label_studio: Settings) -> None:
+    lost = rewrite(label_studio, label_studio_token=SecretStr("")).label_studio_token
 
-    local.up(laptop)
+    local.up(label_studio)
 
-    assert LaptopAddresses.read(laptop.folder).label_studio_token != lost
-    assert user_of(laptop)
+    assert LaptopAddresses.read(label_studio.folder).label_studio_token != lost
+    assert user_of(label_studio)
 
 
-def test_password_of_other_data_is_refused_with_the_remedy(laptop: Settings) -> None:
-    before = rewrite(laptop, label_studio_token=SecretStr(""), label_studio_password=SecretStr("another"))
+def test_password_of_other_data_is_refused_with_the_remedy(label_studio: Settings) -> None:
+    before = rewrite(label_studio, label_studio_token=SecretStr(""), label_studio_password=SecretStr("another"))
 
     with pytest.raises(AccessError, match=r"made with another password; bring back the addresses\.json"):
-        local.up(laptop)
+        local.up(label_studio)
 
-    LaptopAddresses.path(laptop.folder).write_text(before.model_dump_json())
-    local.up(laptop)
-    assert user_of(laptop)
+    LaptopAddresses.path(label_studio.folder).write_text(before.model_dump_json())
+    local.up(label_studio)
+    assert user_of(label_studio)
 
 
-def test_no_labels_ends_it_and_labels_brings_it_back_as_it_was(laptop: Settings) -> None:
-    before = LaptopAddresses.read(laptop.folder)
+def test_no_labels_ends_it_and_labels_brings_it_back_as_it_was(label_studio: Settings) -> None:
+    before = LaptopAddresses.read(label_studio.folder)
 
-    without = local.up(laptop, labels=False)
-    still_without = local.up(laptop)
+    without = local.up(label_studio, labels=False)
+    still_without = local.up(label_studio)
 
     assert [one.name for one in without] == [one.name for one in still_without] == ["store", "prefect"]
-    assert set(processes_of(laptop.folder)) == {"supervisor", "store"}
+    assert set(processes_of(label_studio.folder)) == {"supervisor", "store"}
     with pytest.raises(ConfigError, match="run `loopline up --labels`"):
-        laptop.resolved_label_studio()
+        label_studio.resolved_label_studio()
 
-    local.up(laptop, labels=True)
+    local.up(label_studio, labels=True)
 
-    assert LaptopAddresses.read(laptop.folder) == before
-    assert user_of(laptop)
+    assert LaptopAddresses.read(label_studio.folder) == before
+    assert user_of(label_studio)
 
 
 def test_server_that_was_never_started_is_missed_with_the_remedy(tmp_path: Path) -> None:
