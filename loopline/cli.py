@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from loopline.cli_datasets import dataset
+from loopline.cli_export import export
 from loopline.cli_labels import labels
 from loopline.terminal import FAILED, Commands, Problem, read_settings, shown
 
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.add_typer(dataset, name="dataset")
 app.add_typer(labels, name="labels")
+app.command()(export)
 
 
 @app.command()

@@ -18,6 +18,7 @@ from loopline.clients.store import Store
 from loopline.contracts import Artifact, Contract, HeldBack, ModelReady, Scalar
 from loopline.errors import ConfigError, DataError, wrong_values
 from loopline.intake import mirror_folder
+from loopline.ledger import Judged
 from loopline.local import prefect_environment
 from loopline.orders import FitPlan, Order, Requirements, SearchPlan
 from loopline.registry import Registry
@@ -147,14 +148,20 @@ def prefect(settings: Settings, arguments: Sequence[str]) -> int:
     return subprocess.run(command, env=os.environ | prefect_environment(settings)).returncode
 
 
-def open_model(settings: Settings, *, problem: str, version: str | None) -> Predictor:
-    """Fetch a version's package, the champion's if none is named, and make it read."""
+def find_model(settings: Settings, *, problem: str, version: str | None) -> Judged:
+    """Return a version of the registry, the champion if none is named; ConfigError if there is none."""
     models = registry(settings).models(problem)
     wanted = [m for m in models if (m.judged.version == version if version else "champion" in m.stages)]
     if not wanted:
         known = ", ".join(model.judged.version for model in models) or "none yet; `loopline run` makes one"
         raise ConfigError(f"{problem} has no {version or 'champion'}; versions: {known}")
-    return Predictor.open(store(settings).read_artifact(wanted[0].judged.packaged.archive))
+    return wanted[0].judged
+
+
+def open_model(settings: Settings, *, problem: str, version: str | None) -> Predictor:
+    """Fetch a version's package, the champion's if none is named, and make it read."""
+    judged = find_model(settings, problem=problem, version=version)
+    return Predictor.open(store(settings).read_artifact(judged.packaged.archive))
 
 
 def predict(predictor: Predictor, images: Sequence[Path]) -> list[dict[str, Any]]:

@@ -31,11 +31,12 @@ from loopline.judging import STATED_WIDTH_PX, paired_interval_95
 from loopline.manifest import read_manifest
 from loopline.problems import Answer, Problem, Sample
 from loopline.quantization import quantize
-from loopline.serving import LANGUAGE, Predictor
+from loopline.serving import LANGUAGE, NETWORK, Predictor
 
 log = logging.getLogger(__name__)
 
 OPSET = 17  # the newest that the exporter writes without decomposing an LSTM
+CARD = "CARD.md"
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip file can hold
 EXAMPLE_LINE_PX = (64, 1024)  # height, width of the line that the exporter follows through the network
 LARGEST_DRIFT = 1e-3  # of a confidence between torch and ONNX Runtime; their texts must be equal
@@ -105,11 +106,22 @@ def pack(
     }
     files = {
         "model.json": _json(facts),
-        "model.onnx": network,
+        NETWORK: network,
         "lineage.json": _json(lineage(report)),
-        "CARD.md": card(report, details).encode(),
+        CARD: card(report, details).encode(),
     }
     return _zip(files | ({LANGUAGE: language} if language else {}))
+
+
+def unpack(archive: bytes) -> dict[str, bytes]:
+    """Return a package's files by their names."""
+    with zipfile.ZipFile(io.BytesIO(archive)) as files:
+        return {name: files.read(name) for name in files.namelist()}
+
+
+def with_network(archive: bytes, network: bytes) -> bytes:
+    """Return the same package around another network."""
+    return _zip(unpack(archive) | {NETWORK: network})
 
 
 def judged_answers(store: Store, report: EvaluationReport, *, samples: Sequence[Sample]) -> list[Answer]:

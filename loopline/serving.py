@@ -23,6 +23,7 @@ Run = Callable[[Fed], npt.NDArray[np.float32]]
 T = TypeVar("T")
 
 BATCH_LINES = 16  # lines of similar width read together
+NETWORK = "model.onnx"  # in a package, as the next one
 LANGUAGE = "language.json"  # in a package whose decoder knows language
 
 
@@ -66,7 +67,7 @@ class Predictor:
         """
         try:
             with zipfile.ZipFile(package if isinstance(package, Path) else io.BytesIO(package)) as archive:
-                facts, network = json.loads(archive.read("model.json")), archive.read("model.onnx")
+                facts, network = json.loads(archive.read("model.json")), archive.read(NETWORK)
                 language = archive.read(LANGUAGE) if LANGUAGE in archive.namelist() else None
             problem, vocabulary = load_problem(facts["problem"]), facts["vocabulary"]
             decoding = Decoding.model_validate(facts["decoding"])

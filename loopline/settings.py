@@ -5,6 +5,7 @@ addresses and keys into LOOPLINE_HOME, and the `resolved` methods read them from
 Only tasks, dispatch, cli and deployments read settings. Everything else is given its section.
 """
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Literal
@@ -23,6 +24,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from loopline.errors import ConfigError
 
 LAPTOP = "laptop"
+NPM_REGISTRY = "https://registry.npmjs.org"
 
 # Hidden wherever it is shown; in clear in the JSON document, which is the file that keeps it.
 KeptSecret = Annotated[SecretStr, PlainSerializer(SecretStr.get_secret_value, return_type=str, when_used="json")]
@@ -216,6 +218,16 @@ class CometSettings(BaseModel):
     log_code: bool = Field(False, description="Send source, git patch, environment and command line too.")
 
 
+class ExportSettings(BaseModel):
+    """What `loopline export` fetches."""
+
+    model_config = ConfigDict(frozen=True)
+
+    npm_registry: str | None = Field(
+        None, description=f"Unset: npm's own setting npm_config_registry, else {NPM_REGISTRY}."
+    )
+
+
 class Settings(BaseSettings):
     """Every knob and secret."""
 
@@ -233,6 +245,7 @@ class Settings(BaseSettings):
     tune: TuneSettings = TuneSettings()
     comet: CometSettings = CometSettings()
     service: ServiceSettings = ServiceSettings()
+    export: ExportSettings = ExportSettings()
 
     @property
     def folder(self) -> Path:
@@ -279,6 +292,11 @@ class Settings(BaseSettings):
         if self.registry.url != LAPTOP:
             return self.registry
         return self.registry.model_copy(update={"url": str(self.folder / "registry.git")})
+
+    def npm_registry(self) -> str:
+        """Return the npm registry's address; npm itself takes its setting from the environment in either case."""
+        names = ("npm_config_registry", "NPM_CONFIG_REGISTRY")
+        return self.export.npm_registry or next(filter(None, map(os.environ.get, names)), NPM_REGISTRY)
 
 
 def read_settings() -> Settings:

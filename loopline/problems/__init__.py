@@ -102,6 +102,7 @@ class Problem:
     language: Callable[[Sequence[str]], bytes]  # what a decoder can learn from training labels, as JSON
     decodings: Callable[[], list[Decoding]]  # to choose from on validation lines, the simplest first
     decoder: Callable[..., Decode]  # (decoding, *, vocabulary, language) -> Decode
+    device: Callable[[Any], dict[str, Scalar]]  # (recipe) -> the numbers that device.md, beside it, explains
     behaviours: Mapping[str, Callable[[Pixels], Pixels]]  # changes of a line that must not change the answer
     minimum_sets: Mapping[str, Callable[[str], bool]]  # which characters are judged apart
     label_config: str  # what annotators see: Label Studio's labelling interface

@@ -13,6 +13,7 @@ from loopline.problems import Answer, Decode, Pixels, Problem, Sample
 from loopline.problems.handwriting.alphabet import normalise_label, vocabulary
 from loopline.problems.handwriting.behaviours import BEHAVIOURS, MINIMUM_SETS
 from loopline.problems.handwriting.decoding import decoder, decodings, language
+from loopline.problems.handwriting.device import device
 from loopline.problems.handwriting.labelling import LABEL_CONFIG, read_label, write_label
 from loopline.problems.handwriting.likelihood import likelihood
 from loopline.problems.handwriting.lines import frame_count, pad, prepare, preprocess, reject, unspellable
@@ -105,6 +106,7 @@ PROBLEM: Problem = Problem(
     language=language,
     decodings=decodings,
     decoder=decoder,
+    device=device,
     behaviours=BEHAVIOURS,
     minimum_sets=MINIMUM_SETS,
     label_config=LABEL_CONFIG,
