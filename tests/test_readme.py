@@ -43,7 +43,7 @@ def test_every_linked_file_exists(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", sorted(set(re.findall(r"LOOPLINE_[A-Z_]+", README + (ROOT / ".env.example").read_text())))
+    "name", sorted(set(re.findall(r"LOOPLINE_[A-Z0-9_]+", README + (ROOT / ".env.example").read_text())))
 )
 def test_every_setting_exists(name: str) -> None:
     section, _, field = name.removeprefix("LOOPLINE_").lower().partition("__")
