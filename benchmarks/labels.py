@@ -101,7 +101,7 @@ def memory(settings: Settings, counts: Sequence[int]) -> None:
         for start in range(0, count, CHUNK):
             client.add_tasks(project.id, [_labelled(number) for number in range(start, min(start + CHUNK, count))])
         command = [sys.executable, "-m", "benchmarks.labels", "refresh", str(settings.folder), project.title]
-        told = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
         print(f"mirror {count} tasks: {told}")
 
 
