@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from loopline.acquisition import rank
 from loopline.board import CHECK, IMAGE, PRIORITY, Board, Task, read_board
-from loopline.checking import ask_again, wanted_checks
+from loopline.checking import ask
 from loopline.clients.store import Store
 from loopline.contracts import Offer, RawDataset
 from loopline.guessing import Guesser
@@ -20,6 +20,7 @@ from loopline.mirror import documents, refresh
 from loopline.opinions import hear
 from loopline.orders import LabelPlan
 from loopline.problems import Problem
+from loopline.project_labels import labels_beside
 from loopline.serving import Look
 
 if TYPE_CHECKING:
@@ -48,17 +49,17 @@ def offer(
     labelled: Iterable[str],
     shown_from: "StoreSettings",
 ) -> Offer:
-    """Make every image that has no label a task; `labelled` are the images that have one elsewhere.
+    """Make every image that has no label a task; `labelled` are those that have one, but for those in labels.json.
 
     Repeated at any point, nothing stands there twice. Raises what the client and the store raise.
     """
     project = keep_project(client, plan, problem, shown_from=shown_from)
     snapshot = refresh(store, client, problem=problem.name, project=project)
     board = _tidied(client, project, board=read_board(documents(store, snapshot)))
-    keys = _usable(store, raw)
-    new = keys.keys() - board.tasks.keys() - set(labelled)
+    keys, beside = _usable(store, raw), labels_beside(store, raw, problem=problem)
+    new = keys.keys() - board.tasks.keys() - beside.keys() - set(labelled)
     is_new_champion = guesser is not None and project.model_version != guesser.version
-    again = board.open if is_new_champion else {}
+    again = board.guessable if is_new_champion else {}
     looks = guesser.look(sorted(new | again.keys())) if guesser else {}
     priorities = _priorities(new | again.keys(), plan=plan, looks=looks, guesser=guesser, board=board)
     tasks = [
@@ -73,8 +74,9 @@ def offer(
         if guess_count:
             client.change_project(project.id, model_version=guesser.version)
     heard = hear(documents(store, snapshot), problem, people={})
-    wanted = wanted_checks(store, problem.name, heard=heard)
-    check_count = ask_again(client, board, wanted=wanted, anew=bool(tasks))
+    check_count = ask(
+        store, client, project, problem=problem, board=board, heard=heard, beside=beside, anew=bool(tasks)
+    )
     log.info("offer: %d new tasks, %d guesses, %d open", len(tasks), guess_count, len(board.open) + len(tasks))
     return Offer(
         problem=problem.name,

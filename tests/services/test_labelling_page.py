@@ -11,6 +11,8 @@ from loopline.guessing import Guesser
 from loopline.serving import Predictor
 from loopline.settings import LaptopAddresses, Settings
 
+SHOWN = "[...document.images].some(image => image.src.startsWith('blob:') && image.naturalWidth == 160)"
+
 
 @pytest.fixture
 def bench(label_studio: Settings) -> Bench:
@@ -33,16 +35,39 @@ def page(browser: Browser, bench: Bench) -> Iterator[Page]:
     found.close()
 
 
+def open_task(page: Page, bench: Bench, name: str) -> None:
+    page.goto(f"{bench.access.url}/projects/{bench.project.id}/data?task={bench.tasks()[name]}")
+
+
+def submit(page: Page, button: str = "Submit") -> None:
+    with page.expect_response(lambda answer: answer.request.method == "POST" and "/annotations" in answer.url) as saved:
+        page.get_by_role("button", name=button).click()
+    assert saved.value.status == 201
+
+
 def test_the_image_is_seen_the_guess_is_filled_in_and_submit_stores_it(bench: Bench, page: Page) -> None:
     task = bench.tasks()["a"]
     (guess,) = bench.sdk.tasks.get(id=str(task)).dict()["predictions"]
     text = guess["result"][0]["value"]["text"][0]
-    page.goto(f"{bench.access.url}/projects/{bench.project.id}/data?task={task}")
+    open_task(page, bench, "a")
     expect(page.get_by_text(text, exact=True).first).to_be_visible(timeout=30_000)
-    page.wait_for_function(
-        "[...document.images].some(image => image.src.startsWith('blob:') && image.naturalWidth == 160)"
-    )
-    with page.expect_response(lambda answer: answer.request.method == "POST" and "/annotations" in answer.url) as saved:
-        page.get_by_role("button", name="Submit").click()
-    assert saved.value.status == 201
+    page.wait_for_function(SHOWN)
+    submit(page)
     assert bench.told() == {"a": text}
+
+
+def test_a_doubted_label_from_a_file_is_filled_in_beside_the_file_s_name(bench: Bench, page: Page) -> None:
+    bench.put("filed")
+    bench.put_labels({"filed": "40111"})
+    bench.suspect("filed", "40111")
+    try:
+        assert bench.offer().check_count == 1
+    finally:
+        bench.forget_suspects()
+    open_task(page, bench, "filed")
+    expect(page.get_by_text("labels.json").first).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("40111", exact=True).first).to_be_visible()
+    page.wait_for_function(SHOWN)
+    submit(page)
+    assert bench.told() == {"filed": "40111"}
+    assert bench.take().label_count == 1
