@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from loopline.acquisition import rank
 from loopline.board import CHECK, IMAGE, PRIORITY, Board, Task, read_board
 from loopline.checking import ask
+from loopline.clients.shown_images import unseen
 from loopline.clients.store import Store
 from loopline.contracts import Offer, RawDataset
 from loopline.guessing import Guesser
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 CHUNK = 500  # tasks a request; if its answer is lost, so many are looked for
 MOST_ANCHORS = 500  # labelled images that new ones are held against
 SIMILAR = 0.05  # of priority: a smaller change is not worth a request
+ADDRESS_SECONDS = 60  # that the address holds by which we look whether an image can be seen
 WRITERS = 4  # requests at once; Label Studio on SQLite has one writer
 USEFUL_FIRST, PLEASE_CHECK = "Most useful first", "Please check"  # tabs
 
@@ -57,6 +59,7 @@ def offer(
     snapshot = refresh(store, client, problem=problem.name, project=project)
     board = _tidied(client, project, board=read_board(documents(store, snapshot)))
     keys, beside = _usable(store, raw), labels_beside(store, raw, problem=problem)
+    _tell_if_unseen(client, keys, shown_from=shown_from)
     new = keys.keys() - board.tasks.keys() - beside.keys() - set(labelled)
     is_new_champion = guesser is not None and project.model_version != guesser.version
     again = board.guessable if is_new_champion else {}
@@ -96,16 +99,25 @@ def keep_project(client: "LabelStudio", plan: LabelPlan, problem: Problem, *, sh
     project = client.find_project(plan.project)
     if project is None:
         project = client.create_project(plan.project, label_config=problem.label_config)
-    if not client.shows_from(project.id, shown_from):
-        client.show_from(project.id, shown_from)
+    if not client.shows_from(project.id, shown_from):  # which comes last, so that after a kill nothing is missing
         client.keep_tab(project.id, USEFUL_FIRST, where=(), ordering=f"-tasks:data.{PRIORITY}")
         client.keep_tab(project.id, PLEASE_CHECK, where=[filled(CHECK)], ordering=f"-tasks:data.{PRIORITY}")
+        client.show_from(project.id, shown_from)
     people, percentage = (2, round(100 * plan.overlap_share)) if plan.overlap_share else (1, 100)
     if (project.maximum_annotations, project.overlap_percentage) != (people, percentage):
         client.change_project(project.id, maximum_annotations=people, overlap_cohort_percentage=percentage)
     if project.label_config != problem.label_config:
         client.change_project(project.id, label_config=problem.label_config)
     return project
+
+
+def _tell_if_unseen(client: "LabelStudio", images: Mapping[str, str], *, shown_from: "StoreSettings") -> None:
+    """Warn if annotators may see no images: an address that doesn't answer here may still do so in their browsers."""
+    for image in list(images)[:1]:
+        address = Store(shown_from).signed_address(f"blobs/{image}", seconds=ADDRESS_SECONDS)
+        if reason := unseen(address, page_url=client.url):
+            told = "offer: annotators may see no images, as %s %s; check LOOPLINE_LABEL_STUDIO__STORE_ENDPOINT"
+            log.warning(told, shown_from.endpoint, reason)
 
 
 def _tidied(client: "LabelStudio", project: "Project", *, board: Board) -> Board:

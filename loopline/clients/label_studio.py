@@ -15,7 +15,7 @@ from label_studio_sdk.client import LabelStudio as Sdk
 from label_studio_sdk.core.api_error import ApiError
 from label_studio_sdk.core.request_options import RequestOptions
 
-from loopline.clients.label_studio_errors import REMEDY, explained
+from loopline.clients.label_studio_errors import REMEDY, explained, store_explained
 from loopline.errors import ConfigError
 from loopline.settings import LabelStudioSettings, StoreSettings
 
@@ -119,7 +119,7 @@ class LabelStudio:
             fields["aws_secret_access_key"] = store.secret_key.get_secret_value()
         known = self._storage_of(project)
         storages = self._sdk.import_storage.s3
-        with explained(self.url, f"store {store.bucket} at {store.endpoint} for project {project}"):
+        with explained(self.url, f"project {project}"), store_explained(self.url, store):
             if known is not None and known.id is not None:
                 storages.update(id=known.id, project=project, **fields, request_options=_WRITE)
             else:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import packages
 import pytest
+from faults import faulty
 from playwright.sync_api import Browser, Page, expect
 from projects import PROBLEM, Bench
 
@@ -71,3 +72,14 @@ def test_a_doubted_label_from_a_file_is_filled_in_beside_the_file_s_name(bench: 
     submit(page)
     assert bench.told() == {"filed": "40111"}
     assert bench.take().label_count == 1
+
+
+def test_an_image_that_can_not_be_reached_is_said_to_be_and_the_task_waits_for_it(bench: Bench, page: Page) -> None:
+    with faulty(bench.settings.resolved_store().endpoint) as gateway:
+        bench.showing_from(gateway.url).offer()
+    open_task(page, bench, "a")
+    expect(page.get_by_text("There was an issue loading URL from $image value")).to_be_visible(timeout=60_000)
+    assert bench.told() == {}
+    bench.offer()
+    open_task(page, bench, "a")
+    page.wait_for_function(SHOWN)
