@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from loopline.acquisition import rank
 from loopline.board import CHECK, IMAGE, PRIORITY, Board, Task, read_board
 from loopline.checking import ask
+from loopline.clients.label_studio_filters import filled
 from loopline.clients.shown_images import unseen
 from loopline.clients.store import Store
 from loopline.contracts import Offer, RawDataset
+from loopline.errors import ConfigError
 from loopline.guessing import Guesser
 from loopline.manifest import read_manifest
 from loopline.mirror import documents, refresh
@@ -94,21 +96,28 @@ def offer(
 
 def keep_project(client: "LabelStudio", plan: LabelPlan, problem: Problem, *, shown_from: "StoreSettings") -> "Project":
     """Return the project, made or brought up to date: interface, overlap, tabs, and where its images are seen."""
-    from loopline.clients.label_studio import filled
-
     project = client.find_project(plan.project)
     if project is None:
         project = client.create_project(plan.project, label_config=problem.label_config)
     if not client.shows_from(project.id, shown_from):  # which comes last, so that after a kill nothing is missing
-        client.keep_tab(project.id, USEFUL_FIRST, where=(), ordering=f"-tasks:data.{PRIORITY}")
-        client.keep_tab(project.id, PLEASE_CHECK, where=[filled(CHECK)], ordering=f"-tasks:data.{PRIORITY}")
+        client.keep_tab(project.id, USEFUL_FIRST, shown=(), ordering=f"-tasks:data.{PRIORITY}")
+        client.keep_tab(project.id, PLEASE_CHECK, shown=[filled(CHECK)], ordering=f"-tasks:data.{PRIORITY}")
         client.show_from(project.id, shown_from)
     people, percentage = (2, round(100 * plan.overlap_share)) if plan.overlap_share else (1, 100)
     if (project.maximum_annotations, project.overlap_percentage) != (people, percentage):
         client.change_project(project.id, maximum_annotations=people, overlap_cohort_percentage=percentage)
     if project.label_config != problem.label_config:
-        client.change_project(project.id, label_config=problem.label_config)
+        _keep_interface(client, project, problem)
     return project
+
+
+def _keep_interface(client: "LabelStudio", project: "Project", problem: Problem) -> None:
+    """Put an interface right that was changed by hand; Label Studio refuses once answers were given that need it."""
+    try:
+        client.change_project(project.id, label_config=problem.label_config)
+    except ConfigError as refusal:
+        told = "offer: %r keeps an interface that was made by hand until the answers that need it are deleted; %s"
+        log.warning(told, project.title, refusal)
 
 
 def _tell_if_unseen(client: "LabelStudio", images: Mapping[str, str], *, shown_from: "StoreSettings") -> None:
