@@ -38,6 +38,11 @@ class Board:
         """The tasks that nobody has begun with."""
         return {image: task for image, task in self.tasks.items() if task.is_open}
 
+    @property
+    def guessable(self) -> dict[str, Task]:
+        """The open tasks in which a champion may guess: not where a label that is to be checked is filled in."""
+        return {image: task for image, task in self.open.items() if CHECK not in task.data}
+
 
 def read_board(documents: Iterable[dict[str, Any]]) -> Board:
     """Read exported tasks, in the order of their ids. Of two tasks for one image the one with more work in it stays."""

@@ -138,7 +138,10 @@ def gather_review(
         consensus=found.consensus,
         odd=_odd(found, problem, vocabulary=vocabulary),
         conflicts=_conflicts(found),
-        suspects=_suspects(found, doubted(store, problem.name, heard=heard, consensus=found.consensus)),
+        suspects=_suspects(
+            found,
+            doubted(store, problem.name, heard=heard, consensus=found.consensus, beside=found.beside(problem)),
+        ),
         read_image=lambda image: decode(store.read(f"blobs/{image}")),
     )
 
@@ -164,6 +167,11 @@ class _Rows:
     def said(self, row: Row) -> tuple[Opinion, ...]:
         settled = self.consensus.images.get(row["image_sha256"])
         return settled.opinions if settled else ()
+
+    def beside(self, problem: Problem) -> dict[str, str]:
+        """Return the labels that nobody in the project spoke of, in normal form, by image."""
+        rows = (row for row in self.usable if not self.said(row))
+        return {row["image_sha256"]: problem.normalise_label(row["label"]) for row in rows}
 
     def line(self, row: Row) -> Line:
         image, said = row["image_sha256"], self.said(row)

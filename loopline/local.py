@@ -14,6 +14,7 @@ from loopline.addresses import choose_addresses, last_addresses, write_addresses
 from loopline.clients.label_studio_token import personal_token
 from loopline.clients.store import Store
 from loopline.errors import ConfigError, LooplineError
+from loopline.label_studio_database import ensure_database
 from loopline.label_studio_venv import provide_venv
 from loopline.locking import locked
 from loopline.services import laptop_services, services_environment
@@ -130,6 +131,8 @@ def _running_services(settings: Settings, *, labels: bool) -> list[Service]:
 def _start(settings: Settings, *, labels: bool, tell: Callable[[str], None]) -> None:
     home = settings.folder
     if labels:
+        if settings.laptop.label_studio_database:
+            ensure_database(settings.laptop.label_studio_database)
         provide_venv(settings, tell=tell)  # takes a minute, in which the other services go on
         tell("starting the services; Label Studio takes half a minute the first time")
     supervised.end_all(home)

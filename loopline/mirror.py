@@ -72,7 +72,8 @@ def refresh(store: Store, client: "LabelStudio", *, problem: str, project: "Proj
             gone = tasks.drop_all_but(stamp.task for page in client.stamps(project.id) for stamp in page)
         if state and not changed and not gone and state.cutoff == cutoff:
             return state.snapshot
-        log.info("label_sync: %d tasks of project %d changed, %d deleted", len(changed), project.id, gone)
+        if changed or gone:
+            log.info("label_sync: %d tasks of project %d changed, %d deleted", len(changed), project.id, gone)
         return _keep(store, place, tasks=tasks, project=project, cutoff=cutoff)
 
 

@@ -13,15 +13,19 @@ from loopline.acquisition import rank
 from loopline.board import CHECK, IMAGE, PRIORITY, Board, Task, read_board
 from loopline.captured_offer import bring, correct_again, within_limit
 from loopline.captured_tasks import CapturedImage, users_guess
-from loopline.checking import ask_again, wanted_checks
+from loopline.checking import ask
+from loopline.clients.label_studio_filters import filled
+from loopline.clients.shown_images import unseen
 from loopline.clients.store import Store
 from loopline.contracts import Offer, RawDataset
+from loopline.errors import ConfigError
 from loopline.guessing import Guesser
 from loopline.manifest import read_manifest
 from loopline.mirror import documents, refresh
 from loopline.opinions import hear
 from loopline.orders import LabelPlan
 from loopline.problems import Problem
+from loopline.project_labels import labels_beside
 from loopline.serving import Look
 
 if TYPE_CHECKING:
@@ -33,6 +37,7 @@ log = logging.getLogger(__name__)
 CHUNK = 500  # tasks a request; if its answer is lost, so many are looked for
 MOST_ANCHORS = 500  # labelled images that new ones are held against
 SIMILAR = 0.05  # of priority: a smaller change is not worth a request
+ADDRESS_SECONDS = 60  # that the address holds by which we look whether an image can be seen
 WRITERS = 4  # requests at once; Label Studio on SQLite has one writer
 USEFUL_FIRST, PLEASE_CHECK = "Most useful first", "Please check"  # tabs
 
@@ -51,7 +56,7 @@ def offer(
     shown_from: "StoreSettings",
     captured: Sequence[CapturedImage] = (),
 ) -> Offer:
-    """Make every image that has no label a task; `labelled` are the images that have one elsewhere.
+    """Make every image that has no label a task; `labelled` are those that have one, but for those in labels.json.
 
     Of the captured pictures the most useful become tasks, up to the plan's limit. Repeated at any point, nothing stands
     there twice. Raises what the client and the store raise.
@@ -59,12 +64,13 @@ def offer(
     project = keep_project(client, plan, problem, shown_from=shown_from)
     snapshot = refresh(store, client, problem=problem.name, project=project)
     board = _tidied(client, project, board=read_board(documents(store, snapshot)))
-    keys = _usable(store, raw)
-    keys, known = _usable(store, raw), board.tasks.keys() | set(labelled)
+    keys, beside = _usable(store, raw), labels_beside(store, raw, problem=problem)
+    _tell_if_unseen(client, keys, shown_from=shown_from)
+    known = board.tasks.keys() | beside.keys() | set(labelled)
     new = {image: {"key": key} for image, key in keys.items() if image not in known}
     sent = {one.image_sha256: one for one in captured if one.image_sha256 not in known | keys.keys()}
     is_new_champion = guesser is not None and project.model_version != guesser.version
-    again = board.open if is_new_champion else {}
+    again = board.guessable if is_new_champion else {}
     waiting, elsewhere = new.keys() | again.keys() | sent.keys(), {image: one.key for image, one in sent.items()}
     looks = guesser.look(sorted(waiting), elsewhere=elsewhere) if guesser else {}
     order = _order(waiting, plan=plan, looks=looks, guesser=guesser, board=board, sent=sent)
@@ -86,8 +92,9 @@ def offer(
             client.change_project(project.id, model_version=guesser.version)
     correct_again(store, client, project.id, board=board, captured=captured, problem=problem)
     heard = hear(documents(store, snapshot), problem, people={})
-    wanted = wanted_checks(store, problem.name, heard=heard)
-    check_count = ask_again(client, board, wanted=wanted, anew=bool(tasks))
+    check_count = ask(
+        store, client, project, problem=problem, board=board, heard=heard, beside=beside, anew=bool(tasks)
+    )
     counts = (len(tasks), len(chosen), guess_count, len(board.open) + len(tasks))
     log.info("offer: %d new tasks, %d of them captured, %d guesses, %d open", *counts)
     if len(chosen) < len(sent):
@@ -107,21 +114,37 @@ def offer(
 
 def keep_project(client: "LabelStudio", plan: LabelPlan, problem: Problem, *, shown_from: "StoreSettings") -> "Project":
     """Return the project, made or brought up to date: interface, overlap, tabs, and where its images are seen."""
-    from loopline.clients.label_studio import filled
-
     project = client.find_project(plan.project)
     if project is None:
         project = client.create_project(plan.project, label_config=problem.label_config)
-    if not client.shows_from(project.id, shown_from):
+    if not client.shows_from(project.id, shown_from):  # which comes last, so that after a kill nothing is missing
+        client.keep_tab(project.id, USEFUL_FIRST, shown=(), ordering=f"-tasks:data.{PRIORITY}")
+        client.keep_tab(project.id, PLEASE_CHECK, shown=[filled(CHECK)], ordering=f"-tasks:data.{PRIORITY}")
         client.show_from(project.id, shown_from)
-        client.keep_tab(project.id, USEFUL_FIRST, where=(), ordering=f"-tasks:data.{PRIORITY}")
-        client.keep_tab(project.id, PLEASE_CHECK, where=[filled(CHECK)], ordering=f"-tasks:data.{PRIORITY}")
     people, percentage = (2, round(100 * plan.overlap_share)) if plan.overlap_share else (1, 100)
     if (project.maximum_annotations, project.overlap_percentage) != (people, percentage):
         client.change_project(project.id, maximum_annotations=people, overlap_cohort_percentage=percentage)
     if project.label_config != problem.label_config:
-        client.change_project(project.id, label_config=problem.label_config)
+        _keep_interface(client, project, problem)
     return project
+
+
+def _keep_interface(client: "LabelStudio", project: "Project", problem: Problem) -> None:
+    """Put an interface right that was changed by hand; Label Studio refuses once answers were given that need it."""
+    try:
+        client.change_project(project.id, label_config=problem.label_config)
+    except ConfigError as refusal:
+        told = "offer: %r keeps an interface that was made by hand until the answers that need it are deleted; %s"
+        log.warning(told, project.title, refusal)
+
+
+def _tell_if_unseen(client: "LabelStudio", images: Mapping[str, str], *, shown_from: "StoreSettings") -> None:
+    """Warn if annotators may see no images: an address that doesn't answer here may still do so in their browsers."""
+    for image in list(images)[:1]:
+        address = Store(shown_from).signed_address(f"blobs/{image}", seconds=ADDRESS_SECONDS)
+        if reason := unseen(address, page_url=client.url):
+            told = "offer: annotators may see no images, as %s %s; check LOOPLINE_LABEL_STUDIO__STORE_ENDPOINT"
+            log.warning(told, shown_from.endpoint, reason)
 
 
 def _tidied(client: "LabelStudio", project: "Project", *, board: Board) -> Board:

@@ -33,6 +33,11 @@ class Heard:
     refusals: list[Refusal] = field(default_factory=list)
     open_counts: Counter[str] = field(default_factory=Counter)  # skips and drafts, which are no labels yet
 
+    @property
+    def refused(self) -> set[str]:
+        """The images of which someone said what can't be used."""
+        return {refusal.image_sha256 for refusal in self.refusals}
+
 
 def hear(documents: Iterable[dict[str, Any]], problem: Problem, *, people: Mapping[int, str]) -> Heard:
     """Read every annotation; of one person's on one image the latest counts. The tasks' order is of no account."""

@@ -71,8 +71,13 @@ def take_project(
     )
 
 
-def labelled_beside(store: Store, raw: RawDataset, *, problem: Problem) -> list[Row]:
-    """Return the rows of the labels.json beside the images; none without one."""
+def labels_beside(store: Store, raw: RawDataset, *, problem: Problem) -> dict[str, Row]:
+    """Return the usable rows of the labels.json beside the images, by image, labels in normal form; none without it."""
+    rows = [row for row in _rows_beside(store, raw, problem=problem) if not row["rejected"]]
+    return {row["image_sha256"]: row | {"label": problem.normalise_label(row["label"])} for row in rows}
+
+
+def _rows_beside(store: Store, raw: RawDataset, *, problem: Problem) -> list[Row]:
     sidecars = Sidecars(store, raw.source)
     texts = sidecars.texts_if_any(BESIDE) or {}
     return file_rows(texts, images_by_key(store, raw), sidecars, normalise=problem.normalise_label) if texts else []
@@ -88,7 +93,7 @@ def _rows(
     images = _accepted(images_by_key(store, raw))
     sidecars, find = Sidecars(store, raw.source), finder(row["key"] for row in images.values())
     facts, splits = sidecars.facts(find), sidecars.splits(find)
-    rows = [row for row in labelled_beside(store, raw, problem=problem) if row["image_sha256"] not in verdicts]
+    rows = [row for row in _rows_beside(store, raw, problem=problem) if row["image_sha256"] not in verdicts]
     for image, verdict in verdicts.items():
         row = dict.fromkeys(SCHEMA.names) | {"key": image, "image_sha256": image} | verdict
         known = image in images

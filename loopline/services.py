@@ -6,6 +6,7 @@ import sysconfig
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from loopline.label_studio_database import database_fingerprint, database_variables
 from loopline.label_studio_venv import fingerprint, venv_folder
 from loopline.settings import LAPTOP, LaptopAddresses, Settings
 from loopline.supervised import Service
@@ -31,13 +32,14 @@ def laptop_services(settings: Settings, addresses: LaptopAddresses) -> list[Serv
     if settings.prefect.api_url == LAPTOP:
         services.append(_prefect(addresses))
     if addresses.labels:
-        services.append(_label_studio(addresses.label_studio_url, venv=fingerprint(settings)))
+        database = database_fingerprint(settings.laptop.label_studio_database, key=addresses.label_studio_password)
+        services.append(_label_studio(addresses.label_studio_url, venv=fingerprint(settings), database=database))
     return services
 
 
 def services_environment(settings: Settings, addresses: LaptopAddresses) -> dict[str, str]:
     """Return what supervisord hands to all services, secrets included."""
-    home = settings.folder
+    home, database = settings.folder, settings.laptop.label_studio_database
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     programs = [str(Path(sys.executable).parent), sysconfig.get_path("scripts"), str(venv_folder(settings) / "bin")]
     return {
@@ -46,6 +48,7 @@ def services_environment(settings: Settings, addresses: LaptopAddresses) -> dict
         "PREFECT_HOME": str(home / "prefect"),
         **_store_secrets(home, addresses),
         **(_label_studio_secrets(home, addresses) if addresses.labels else {}),
+        **(database_variables(database) if addresses.labels and database else {}),
     }
 
 
@@ -91,7 +94,7 @@ def _prefect(addresses: LaptopAddresses) -> Service:
     )
 
 
-def _label_studio(url: str, *, venv: str) -> Service:
+def _label_studio(url: str, *, venv: str, database: str) -> Service:
     port = urlsplit(url).port
     return Service(
         name="label-studio",
@@ -120,6 +123,8 @@ def _label_studio(url: str, *, venv: str) -> Service:
             "LOG_LEVEL": "ERROR",
             "PYTHONPATH": "",
             "XDG_CONFIG_HOME": "label-studio/config",
-            "LOOPLINE_VENV": venv,  # so that it is another service, to be started anew, in another environment
+            # So that it is another service, to be started anew, in another environment or with another database.
+            "LOOPLINE_VENV": venv,
+            "LOOPLINE_DATABASE": database,
         },
     )

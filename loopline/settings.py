@@ -71,6 +71,9 @@ class LaptopSettings(BaseModel):
     label_studio_venv: Path | None = Field(
         None, description="An environment that has Label Studio; unset: made in LOOPLINE_HOME/label-studio/venv."
     )
+    label_studio_database: SecretStr | None = Field(
+        None, description="postgresql://user:password@host/database for Label Studio; unset: SQLite in LOOPLINE_HOME."
+    )
 
 
 class StoreSettings(BaseModel):

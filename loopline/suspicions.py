@@ -61,16 +61,23 @@ def keep_suspicions(
     store.write(_place(problem), found.model_dump_json().encode())
 
 
-def doubted(store: Store, problem: str, *, heard: Heard, consensus: Consensus) -> dict[str, str]:
-    """Return the images whose suspected label still holds and that nobody has looked at since, with the reason."""
+def doubted(
+    store: Store, problem: str, *, heard: Heard, consensus: Consensus, beside: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the images whose suspected label still holds and that nobody has looked at since, with the reason.
+
+    `beside` are the labels by image, in normal form, that a file gives; they hold where nobody has spoken.
+    """
     found = _read(store, problem)
     if found is None:
         return {}
-    images, unusable = consensus.images, heard.unusable
+    spoken = consensus.images.keys() - heard.unusable.keys()
+    silent = beside.keys() - consensus.images.keys() - heard.unusable.keys() - heard.refused
     open_ones = [
         one
         for one in found.current
-        if one.image_sha256 in images and one.image_sha256 not in unusable and _stands(one, images[one.image_sha256])
+        if (one.image_sha256 in spoken and _stands(one, consensus.images[one.image_sha256]))
+        or (one.image_sha256 in silent and beside[one.image_sha256] == one.label)
     ]
     return {one.image_sha256: REASON + one.text for one in open_ones[: found.most]}
 

@@ -9,7 +9,6 @@ from loopline.manifest import read_manifest
 from loopline.offering import offer as offer_images
 from loopline.orders import LabelPlan
 from loopline.problems import load_problem
-from loopline.project_labels import labelled_beside
 from loopline.settings import Settings
 from tasks.caching import step
 from tasks.places import label_studio, registry, store
@@ -21,8 +20,7 @@ def offer(raw: RawDataset, plan: LabelPlan, captures: Captures | None = None) ->
     objects, problem, settings = store(), load_problem(raw.problem), Settings()
     champion = registry().champion(problem.name)
     datasets = registry().datasets(problem.name)
-    labelled = labelled_beside(objects, raw, problem=problem)
-    labelled += read_manifest(objects, datasets[-1].manifest).to_pylist() if datasets else []
+    labelled = read_manifest(objects, datasets[-1].manifest).to_pylist() if datasets else []
     guesser = None
     if champion:
         opponent = opponent_of(champion.judged)

@@ -70,9 +70,11 @@ def queue_suspects(suspects: Suspects, plan: CheckPlan) -> int:
     keep_suspicions(objects, suspects, rows=rows, most=plan.most, now=datetime.now(UTC))
     title = plan.project or suspects.dataset.labeled.label_project
     if title is None:
-        get_run_logger().info("suspects: the labels of %s came from a file, so nobody is asked", suspects.dataset.name)
+        told = "suspects: the labels of %s came from a file, so nobody is asked; name a project where people check"
+        get_run_logger().info(told, suspects.dataset.name)
         return 0
-    count = check_again(objects, label_studio(), problem=problem, title=title)
+    raw = suspects.dataset.labeled.raw
+    count = check_again(objects, label_studio(), raw=raw, problem=problem, title=title)
     get_run_logger().info("suspects: %d tasks of %s want another opinion", count, title)
     return count
 

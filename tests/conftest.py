@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import bentos
+import psycopg
 import pytest
 from laptop_processes import ELSEWHERE, LOOPLINE, environment, free_port
 from playwright.sync_api import Browser, sync_playwright
@@ -35,6 +36,18 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], seconds: float = 
                 return
         time.sleep(0.05)
     raise AssertionError(f"nothing listened on port {port} within {seconds} s")
+
+
+def wait_for_postgres(address: str, process: subprocess.Popen[bytes], seconds: float = 60) -> None:
+    """Wait until it lets someone in: it listens before it does."""
+    deadline = time.monotonic() + seconds
+    while True:
+        assert process.poll() is None, f"PostgreSQL ended with {process.returncode}"
+        try:
+            return psycopg.connect(address).close()
+        except psycopg.OperationalError:
+            assert time.monotonic() < deadline, f"PostgreSQL let nobody in within {seconds} s"
+            time.sleep(0.1)
 
 
 @pytest.fixture(scope="session")
@@ -77,8 +90,9 @@ def postgres() -> Iterator[str]:
         options = ["-D", str(data), "-p", str(port), "-k", folder, "-c", "fsync=off", "-h", "127.0.0.1"]
         server = subprocess.Popen([found[-1].with_name("postgres"), *options], stderr=subprocess.DEVNULL, **user)
         try:
-            wait_for_port(port, server)
-            yield f"postgresql://loopline:s3cret-word@127.0.0.1:{port}/postgres"
+            address = f"postgresql://loopline:s3cret-word@127.0.0.1:{port}/postgres"
+            wait_for_postgres(address, server)
+            yield address
         finally:
             server.send_signal(signal.SIGINT)  # without waiting for clients to leave
             server.wait(20)

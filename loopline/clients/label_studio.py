@@ -6,16 +6,18 @@ looks what is there and goes on. The SDK takes seconds to import: import this mo
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from label_studio_sdk.client import LabelStudio as Sdk
 from label_studio_sdk.core.api_error import ApiError
 from label_studio_sdk.core.request_options import RequestOptions
 
-from loopline.clients.label_studio_errors import REMEDY, explained
+from loopline.clients.label_studio_errors import REMEDY, explained, store_explained
+from loopline.clients.label_studio_filters import changed, where
 from loopline.errors import ConfigError
 from loopline.settings import LabelStudioSettings, StoreSettings
 
@@ -26,13 +28,13 @@ TIMEOUT_SECONDS = 60
 READ_RETRIES = 2  # by the SDK, with back-off; what writes is not repeated blindly
 STAMP_PAGE = 1000  # ids and times of so many tasks fit into one answer of 60 kB
 EXPORT_PAGE = 500  # Django refuses more than 1,000 fields in one request
-TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"  # the only one its filters know
-ALREADY_THERE = 409
 STORAGE_TITLE = "Loopline's store"
 PRESIGNED_MINUTES = 60  # an image's address is made anew whenever a task is opened
 
 _READ: RequestOptions = {"max_retries": READ_RETRIES}
 _WRITE: RequestOptions = {"max_retries": 0}
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,11 @@ class LabelStudio:
 
     def __init__(self, settings: LabelStudioSettings) -> None:
         self.url = settings.url.rstrip("/")
-        token = settings.api_key.get_secret_value() if settings.api_key else ""
-        if not token:
+        self._token = settings.api_key.get_secret_value() if settings.api_key else ""
+        if not self._token:
             raise ConfigError(f"there is no token for Label Studio at {self.url}; {REMEDY}")
         with explained(self.url, "its token"):
-            self._sdk = Sdk(base_url=self.url, api_key=token, timeout=TIMEOUT_SECONDS)  # type: ignore[no-untyped-call]
+            self._sdk = self._signed_in()
 
     def find_project(self, title: str) -> Project | None:
         """Return the oldest project of exactly this title, or None."""
@@ -119,7 +121,7 @@ class LabelStudio:
             fields["aws_secret_access_key"] = store.secret_key.get_secret_value()
         known = self._storage_of(project)
         storages = self._sdk.import_storage.s3
-        with explained(self.url, f"store {store.bucket} at {store.endpoint} for project {project}"):
+        with explained(self.url, f"project {project}"), store_explained(self.url, store):
             if known is not None and known.id is not None:
                 storages.update(id=known.id, project=project, **fields, request_options=_WRITE)
             else:
@@ -134,13 +136,13 @@ class LabelStudio:
         self, project: int, *, after: datetime | None = None, until: datetime | None = None
     ) -> Iterator[list[Stamp]]:
         """Yield the tasks changed after one time and not after another, in the order of their ids."""
-        window = [_changed("greater", after)] if after else []
-        window += [_changed("less_or_equal", until)] if until else []
+        window = [changed("greater", after)] if after else []
+        window += [changed("less_or_equal", until)] if until else []
         last = 0
         while True:
             found = self._page(
                 project,
-                filters=[_filter("id", "greater", "Number", last), *window],
+                filters=[where("id", "greater", "Number", last), *window],
                 ordering="tasks:id",
                 page_size=STAMP_PAGE,
             )
@@ -178,11 +180,11 @@ class LabelStudio:
         with explained(self.url, f"task {task}"):
             self._sdk.tasks.update(id=str(task), **fields, request_options=_WRITE)
 
-    def keep_tab(self, project: int, title: str, *, where: Sequence[Mapping[str, Any]], ordering: str) -> None:
+    def keep_tab(self, project: int, title: str, *, shown: Sequence[Mapping[str, Any]], ordering: str) -> None:
         """Create or update a tab of the project's data manager."""
         data: dict[str, Any] = {
             "title": title,
-            "filters": {"conjunction": "and", "items": list(where)},
+            "filters": {"conjunction": "and", "items": list(shown)},
             "ordering": [ordering],
         }
         with explained(self.url, f"tab {title!r} of project {project}"):
@@ -210,7 +212,7 @@ class LabelStudio:
             try:
                 self._sdk.annotations.create(id=task, unique_id=unique_id, **fields, request_options=_READ)
             except ApiError as error:
-                if error.status_code != ALREADY_THERE:
+                if error.status_code != HTTPStatus.CONFLICT:
                     raise
                 return False
         return True
@@ -224,15 +226,10 @@ class LabelStudio:
         self, project: int, *, filters: Sequence[Mapping[str, Any]], ordering: str, page_size: int
     ) -> list[Stamp]:
         query = {"filters": {"conjunction": "and", "items": list(filters)}, "ordering": [ordering]}
+        asked: dict[str, Any] = {"query": json.dumps(query), "page_size": page_size, "include": ["id", "updated_at"]}
         with explained(self.url, f"project {project}"):
-            found: Any = self._sdk.tasks.list(
-                project=project,
-                query=json.dumps(query),
-                page=1,
-                page_size=page_size,
-                include=["id", "updated_at"],
-                resolve_uri=False,
-                request_options=_READ,
+            found: Any = self._renewing(
+                lambda sdk: sdk.tasks.list(project=project, page=1, resolve_uri=False, request_options=_READ, **asked)
             )
             return [Stamp(task.id, _time(task.updated_at)) for task in found.items or ()]
 
@@ -240,23 +237,36 @@ class LabelStudio:
         wanted = list(tasks[:EXPORT_PAGE])
         options: RequestOptions = {**_READ, "additional_query_parameters": {"ids[]": wanted}}
         with explained(self.url, f"project {project}"):
-            body = b"".join(
-                self._sdk.projects.exports.download_sync(
-                    id=project, export_type="JSON", download_all_tasks=True, request_options=options
+            body = self._renewing(
+                lambda sdk: b"".join(
+                    sdk.projects.exports.download_sync(
+                        id=project, export_type="JSON", download_all_tasks=True, request_options=options
+                    )
                 )
             )
             found: list[dict[str, Any]] = json.loads(body)
         return found
 
+    def _signed_in(self) -> Sdk:
+        return Sdk(base_url=self.url, api_key=self._token, timeout=TIMEOUT_SECONDS)  # type: ignore[no-untyped-call]
+
+    def _renewing(self, read: Callable[[Sdk], T]) -> T:
+        """Read, once more with a new access token if the server takes the last one no longer.
+
+        It holds for five minutes, by the server's clock; the SDK renews it by ours.
+        """
+        try:
+            return read(self._sdk)
+        except ApiError as error:
+            if error.status_code != HTTPStatus.UNAUTHORIZED:
+                raise
+            self._sdk = self._signed_in()
+            return read(self._sdk)
+
     def _act(self, action: str, project: int, tasks: Sequence[int]) -> None:
         chosen: Any = {"all": False, "included": list(tasks)}
         with explained(self.url, f"project {project}"):
             self._sdk.actions.create(id=action, project=project, selected_items=chosen, request_options=_WRITE)
-
-
-def filled(field: str) -> dict[str, Any]:
-    """Return the filter of a tab for tasks whose data has a field."""
-    return _filter(f"data.{field}", "empty", "String", "false")
 
 
 def _storage(store: StoreSettings) -> dict[str, Any]:
@@ -270,14 +280,6 @@ def _storage(store: StoreSettings) -> dict[str, Any]:
         "presign_ttl": PRESIGNED_MINUTES,
         "use_blob_urls": True,
     }
-
-
-def _filter(column: str, operator: str, kind: str, value: Any) -> dict[str, Any]:
-    return {"filter": f"filter:tasks:{column}", "operator": operator, "type": kind, "value": value}
-
-
-def _changed(operator: str, at: datetime) -> dict[str, Any]:
-    return _filter("updated_at", operator, "Datetime", at.astimezone(UTC).strftime(TIME_FORMAT))
 
 
 def _time(value: datetime | str | None) -> datetime:

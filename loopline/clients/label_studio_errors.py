@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Any
 
 import httpx
 from label_studio_sdk.core.api_error import ApiError
 
 from loopline.errors import AccessError, ConfigError, DataError, LooplineError, UnreachableError
+from loopline.settings import StoreSettings
 
 REMEDY = "make a new personal access token there (Account & Settings) and set LOOPLINE_LABEL_STUDIO__API_KEY"
 
@@ -28,6 +30,29 @@ def explained(url: str, what: str) -> Iterator[None]:
         raise UnreachableError(
             f"what Label Studio at {url} answered for {what} is cut short or garbled; try again"
         ) from None
+
+
+@contextmanager
+def store_explained(url: str, store: StoreSettings) -> Iterator[None]:
+    """Say which setting to look at when Label Studio can't use a store; what else it says is for `explained`."""
+    try:
+        yield
+    except ApiError as error:
+        status = error.status_code or 0
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise UnreachableError(_no_store(url, store, reason=str(status))) from None
+        if status in (HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN):
+            raise ConfigError(_no_store(url, store, reason=_reason(error.body))) from None
+        raise
+    except httpx.TimeoutException:
+        raise UnreachableError(_no_store(url, store, reason="no answer in time")) from None
+
+
+def _no_store(url: str, store: StoreSettings, *, reason: str) -> str:
+    return (
+        f"Label Studio at {url} can't read bucket {store.bucket} at {store.endpoint} ({reason}); let "
+        "LOOPLINE_LABEL_STUDIO__STORE_ENDPOINT be the address where it and its users' browsers reach the store"
+    )
 
 
 def _refusal(error: ApiError, url: str, *, what: str) -> LooplineError:

@@ -78,6 +78,12 @@ class Store:
         """Return the key as people write it: s3://bucket/prefix/key."""
         return f"s3://{self._bucket}/{self._root}{key}"
 
+    def signed_address(self, key: str, *, seconds: int) -> str:
+        """Return an address by which whoever knows it can read the key for so long."""
+        place = {"Bucket": self._bucket, "Key": self._root + key}
+        with self._explained(key):
+            return self._s3.generate_presigned_url("get_object", Params=place, ExpiresIn=seconds)
+
     def ensure_bucket(self) -> None:
         """Create the bucket unless it exists."""
         with self._explained(""):

@@ -10,6 +10,8 @@ from typing import Any
 
 import httpx
 
+LATE_SECONDS = 3
+
 
 @dataclass
 class Fault:
@@ -17,13 +19,19 @@ class Fault:
 
     method: str
     path: str
-    kind: str  # "lost": done, but not answered; "cut": half a body; "garbled": half a body that claims to be all
+    # "lost": done, but not answered; "silent": neither; "slow": answered late; "cut": half a body; "garbled": half a
+    # body that claims to be all; anything else: nothing but what `status` and `before` say.
+    kind: str
     times: int = 1
+    skip: int = 0  # requests that pass before it begins
     status: int = 0  # answered instead of asking the real server
     before: Callable[[], Any] = field(default=lambda: None)  # while the request is on its way
 
     def fits(self, method: str, path: str) -> bool:
-        return self.times > 0 and method == self.method and self.path in path
+        if not (self.times > 0 and method == self.method and self.path in path):
+            return False
+        self.skip -= 1
+        return self.skip < 0
 
 
 @dataclass
@@ -34,8 +42,9 @@ class FaultyServer:
     faults: list[Fault] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
 
-    def will(self, method: str, path: str, kind: str, **how: Any) -> None:
+    def will(self, method: str, path: str, kind: str, **how: Any) -> Fault:
         self.faults.append(Fault(method, path, kind, **how))
+        return self.faults[-1]
 
     def take(self, method: str, path: str) -> Fault | None:
         self.seen.append(f"{method} {path}")
@@ -58,12 +67,14 @@ def faulty(real: str, *, keeps_host: bool = False) -> Iterator[FaultyServer]:
             fault = server.take(self.command, self.path)
             if fault and fault.status:
                 return self.send(fault.status, {}, b"{}")
+            if fault and fault.kind in ("silent", "slow"):
+                time.sleep(LATE_SECONDS)
+                self.close_connection = fault.kind == "silent"
             if fault and fault.kind == "silent":
-                time.sleep(fault.status or 3)
-                self.close_connection = True
                 return None
             headers = {name: value for name, value in self.headers.items() if keeps_host or name.lower() != "host"}
-            real_answer = client.request(self.command, real + self.path, headers=headers, content=body)
+            with httpx.Client(timeout=60, trust_env=False) as client:
+                real_answer = client.request(self.command, real + self.path, headers=headers, content=body)
             if fault and fault.kind == "lost":
                 self.close_connection = True
                 return None
@@ -86,7 +97,6 @@ def faulty(real: str, *, keeps_host: bool = False) -> Iterator[FaultyServer]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    client = httpx.Client(timeout=60, trust_env=False)
     listener = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server = FaultyServer(f"http://127.0.0.1:{listener.server_port}")
     threading.Thread(target=listener.serve_forever, daemon=True).start()
@@ -95,4 +105,3 @@ def faulty(real: str, *, keeps_host: bool = False) -> Iterator[FaultyServer]:
     finally:
         listener.shutdown()
         listener.server_close()
-        client.close()

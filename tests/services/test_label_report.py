@@ -1,23 +1,19 @@
 """The page about the labels of a real project: gathered from the store, and put there."""
 
-import hashlib
 import json
 import re
 from dataclasses import replace
-from datetime import UTC, datetime
 from html import unescape
 from typing import Any
 
 import pytest
-from projects import ANN, BEN, COY, PROBLEM, Bench, picture, quality_result
+from projects import ANN, BEN, COY, PROBLEM, Bench, quality_result
 
-from loopline.contracts import Artifact
 from loopline.errors import DataError
 from loopline.label_page import render, write_page
 from loopline.label_review import FILE, LabelReview, gather_review
 from loopline.labels import take_labels
 from loopline.settings import Settings
-from loopline.suspicions import Suspicion, Suspicions
 
 
 @pytest.fixture
@@ -91,17 +87,22 @@ def test_labels_beside_the_images_count_and_are_named_as_such(bench: Bench) -> N
 
 def test_a_label_that_a_model_doubts_stands_beside_what_it_reads(bench: Bench) -> None:
     bench.say("a", "one")
-    image = hashlib.sha256(picture("a")).hexdigest()
-    doubt = Suspicion(image_sha256=image, label="one", text="won", since=datetime.now(UTC))
-    nowhere = Artifact(sha256="0" * 64, size_bytes=0, uri="nowhere")
-    kept = Suspicions(manifest=nowhere, most=9, current=(doubt,))
-    place = "label-studio/handwriting/suspects.json"
-    bench.store.write(place, kept.model_dump_json().encode())
+    bench.suspect("a", "one")
     try:
         (suspect,) = gathered(bench).suspects
     finally:
-        bench.store.delete(place)
-    assert (suspect.label, suspect.read, suspect.annotators) == ("one", "won", (ANN,))
+        bench.forget_suspects()
+    assert (suspect.label, suspect.read, suspect.annotators) == ("one", "one7", (ANN,))
+
+
+def test_a_label_in_a_file_that_a_model_doubts_stands_there_too(bench: Bench) -> None:
+    bench.put_labels({"a": "one"})
+    bench.suspect("a", "one")
+    try:
+        (suspect,) = gathered(bench).suspects
+    finally:
+        bench.forget_suspects()
+    assert (suspect.label, suspect.read, suspect.annotators) == ("one", "one7", (FILE,))
 
 
 def test_labels_from_a_file_alone_have_no_page(bench: Bench) -> None:

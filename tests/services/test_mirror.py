@@ -6,7 +6,7 @@ import pytest
 from faults import faulty
 from projects import BEN, Bench, text_result
 
-from loopline.errors import AccessError, DataError, UnreachableError
+from loopline.errors import DataError, UnreachableError
 from loopline.mirror import refresh
 from loopline.settings import Settings
 
@@ -86,17 +86,6 @@ def test_a_damaged_answer_leaves_the_mirror_as_it_was(bench: Bench, path: str, k
             damaged.mirror()
     assert {task["id"]: len(task["annotations"]) for task in before} != {}
     assert said(bench) == {"a": ["one"], "b": ["two"], "c": []}
-
-
-def test_a_token_revoked_in_mid_paging_is_told_and_not_shown(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
-    bench.say("a", "one")
-    with faulty(bench.access.url) as server:
-        server.will("GET", "/export", "revoked", status=401)
-        with pytest.raises(AccessError, match="refuses the token") as refused:
-            bench.through(server.url).mirror()
-    assert bench.access.api_key
-    assert bench.access.api_key.get_secret_value() not in caplog.text + str(refused.value)
-    assert said(bench)["a"] == ["one"]
 
 
 def test_a_run_killed_before_its_snapshot_was_named_loses_nothing(bench: Bench) -> None:

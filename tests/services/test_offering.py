@@ -80,6 +80,38 @@ def test_annotators_see_the_image_and_the_guess_of_the_champion(bench: Bench) ->
     assert seen.content == picture("a")
 
 
+@pytest.mark.parametrize(
+    ("address", "kind", "reason"),
+    [
+        ("http://127.0.0.1:1", UnreachableError, "500"),
+        ("http://10.0.0.1:9000", ConfigError, "reserved network address"),
+    ],
+)
+def test_a_store_that_label_studio_can_not_reach_is_told_with_the_setting(
+    bench: Bench, address: str, kind: type[Exception], reason: str
+) -> None:
+    told = rf"can't read bucket \w+ at {address} \(.*{reason}.*\); let LOOPLINE_LABEL_STUDIO__STORE_ENDPOINT be"
+    with pytest.raises(kind, match=told):
+        bench.showing_from(address).offer("a")
+    assert bench.offer().offered_count == 1
+
+
+def test_a_store_that_browsers_can_not_reach_is_told_and_costs_no_task(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    with faulty(bench.settings.resolved_store().endpoint) as gateway:
+        elsewhere = bench.showing_from(gateway.url)
+        assert elsewhere.offer("a").offered_count == 1
+        assert f"{gateway.url} has no CORS rule that lets pages of {bench.access.url} read it" in caplog.text
+    assert elsewhere.offer("b").offered_count == 1
+    assert f"may see no images, as {gateway.url} does not answer from here (ConnectError); check LOOP" in caplog.text
+    assert "X-Amz-Signature" not in "".join(one.getMessage() for one in caplog.records if one.name.startswith("loop"))
+    caplog.clear()
+    assert bench.offer().offered_count == 0
+    assert "may see no images" not in caplog.text
+    assert bench.tasks().keys() == {"a", "b"}
+
+
 def test_a_new_champion_guesses_again_where_nobody_has_begun(bench: Bench) -> None:
     bench.offer("a", "b", guesser=guesser(bench, "v1.0.0"))
     bench.say("a", "said")

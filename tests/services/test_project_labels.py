@@ -52,6 +52,10 @@ def test_a_project_without_labels_gives_none(bench: Bench) -> None:
         (text_result("x") * 10_000, "10000 texts for one line"),
         ([{"from_name": "transcription", "type": "textarea", "value": None}], "no text"),
         (text_result("שלום 🙂"), "שלום 🙂"),
+        (
+            text_result("a\x00b\x07c\td\u202ee\u200b"),
+            "a\x00b\x07c d\u202ee\u200b",
+        ),  # set aside by the problem's own rules
         (text_result("x" * 100_000), "100000 characters in one line"),
     ],
     ids=lambda value: str(value)[:30],

@@ -3,30 +3,37 @@
 import functools
 import hashlib
 import io
+import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from label_studio_sdk.client import LabelStudio as Sdk
 from PIL import Image
+from pydantic import SecretStr
 
 from loopline.clients.label_studio import LabelStudio, Project
 from loopline.clients.store import Store
-from loopline.contracts import LabeledDataset, Offer, RawDataset
+from loopline.contracts import Artifact, DatasetVersion, LabeledDataset, Offer, RawDataset, Suspects
 from loopline.guessing import Guesser
 from loopline.intake import take_images
 from loopline.labels import SCHEMA
-from loopline.manifest import read_manifest
+from loopline.manifest import read_manifest, write_manifest
 from loopline.mirror import documents, refresh
 from loopline.offering import offer
 from loopline.orders import LabelPlan
 from loopline.problems import load_problem
 from loopline.project_labels import take_project
 from loopline.settings import LabelStudioSettings, Settings
+from loopline.suspects import SCHEMA as SUSPECT_SCHEMA
+from loopline.suspicions import Suspicion, Suspicions
 
 PROBLEM = load_problem("handwriting")
+SUSPECTS = "label-studio/handwriting/suspects.json"
 ANN, BEN, COY = "ann@example.com", "ben@example.com", "coy@example.com"
 
 
@@ -48,6 +55,25 @@ def text_result(text: str, *, field_name: str = "transcription") -> list[dict[st
 def quality_result(quality: str) -> list[dict[str, Any]]:
     value = {"choices": [quality]}
     return [{"from_name": "quality", "to_name": "image", "type": "choices", "value": value}]
+
+
+def suspected(
+    store: Store, dataset: DatasetVersion, *, labels: Mapping[str, str], of_count: int | None = None
+) -> Suspects:
+    """Suspects as models leave them: each of these labels, by image, is read with a 7 at its end."""
+    rows = [
+        {"image_sha256": image, "key": f"{image}.png", "label": label, "text": f"{label}7", "score": 3.0}
+        for image, label in labels.items()
+    ]
+    return Suspects(
+        dataset=dataset,
+        folds=3,
+        epochs=1,
+        manifest=write_manifest(store, pa.Table.from_pylist(rows, schema=SUSPECT_SCHEMA)),
+        line_count=len(rows),
+        suspect_count=len(rows) if of_count is None else of_count,
+        unjudged_count=0,
+    )
 
 
 @dataclass
@@ -87,6 +113,16 @@ class Bench:
         """Return the same bench, whose client speaks to another address."""
         return replace(self, settings=self.settings.model_copy(update={"label_studio": self.access_at(url)}))
 
+    def showing_from(self, url: str) -> "Bench":
+        """Return the same bench, whose annotators are to see images from another address of the store."""
+        access = self.access.model_copy(update={"store_endpoint": url})
+        return replace(self, settings=self.settings.model_copy(update={"label_studio": access}))
+
+    def signed_in_with(self, token: SecretStr) -> "Bench":
+        """Return the same bench, whose client has another token."""
+        access = self.access.model_copy(update={"api_key": token})
+        return replace(self, settings=self.settings.model_copy(update={"label_studio": access}))
+
     def access_at(self, url: str) -> LabelStudioSettings:
         return self.access.model_copy(update={"url": url})
 
@@ -118,8 +154,24 @@ class Bench:
             problem=PROBLEM,
             guesser=guesser,
             labelled=(),
-            shown_from=self.settings.resolved_store(),
+            shown_from=self.settings.shown_store(),
         )
+
+    def put_labels(self, labels: Mapping[str, str]) -> None:
+        """Write the labels.json beside the images."""
+        named = {f"{name}.png": text for name, text in labels.items()}
+        self.store.write(f"{self.source}/labels.json", json.dumps(named).encode())
+
+    def suspect(self, name: str, label: str) -> None:
+        """Let a model doubt one label, and no other."""
+        digest = hashlib.sha256(picture(name)).hexdigest()
+        doubt = Suspicion(image_sha256=digest, label=label, text=f"{label}7", since=datetime.now(UTC))
+        nowhere = Artifact(sha256="0" * 64, size_bytes=0, uri="nowhere")
+        kept = Suspicions(manifest=nowhere, most=9, current=(doubt,))
+        self.store.write(SUSPECTS, kept.model_dump_json().encode())
+
+    def forget_suspects(self) -> None:
+        self.store.delete(SUSPECTS)
 
     def tasks(self) -> dict[str, int]:
         """The tasks as the server has them, by the name of the image; two for one image are an error."""
