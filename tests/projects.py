@@ -5,7 +5,7 @@ import hashlib
 import io
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +16,7 @@ from label_studio_sdk.client import LabelStudio as Sdk
 from PIL import Image
 from pydantic import SecretStr
 
+from loopline.captured_tasks import CapturedImage
 from loopline.clients.label_studio import LabelStudio, Project
 from loopline.clients.store import Store
 from loopline.contracts import Artifact, DatasetVersion, LabeledDataset, Offer, RawDataset, Suspects
@@ -144,7 +145,9 @@ class Bench:
     def raw(self) -> RawDataset:
         return take_images(self.store, "handwriting", self.source)
 
-    def offer(self, *names: str, guesser: Guesser | None = None, **plan: Any) -> Offer:
+    def offer(
+        self, *names: str, guesser: Guesser | None = None, captured: Sequence[CapturedImage] = (), **plan: Any
+    ) -> Offer:
         """Put images there and offer all that have no label."""
         return offer(
             self.store,
@@ -155,6 +158,7 @@ class Bench:
             guesser=guesser,
             labelled=(),
             shown_from=self.settings.shown_store(),
+            captured=captured,
         )
 
     def put_labels(self, labels: Mapping[str, str]) -> None:

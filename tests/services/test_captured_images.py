@@ -77,11 +77,11 @@ def guesser(desk: Desk, version: str) -> Guesser:
 
 
 def test_what_a_user_wrote_stands_beside_the_champions_guess(desk: Desk) -> None:
-    name = put(desk.store, line("a"), correction="what \0it says")
+    name = put(desk.store, line("a"), correction="what it says")
     offered = desk.collect(guesser=guesser(desk, "v1.0.0"))
     assert (offered.offered_count, offered.captured_count, offered.over_limit_count) == (2, 1, 0)
     assert desk.guesses(name).keys() == {"v1.0.0", "user"}
-    assert desk.guesses(name)["user"] == "what  it says"
+    assert desk.guesses(name)["user"] == "what it says"
     data = desk.shown()[name]
     assert desk.store.read(f"blobs/{data[IMAGE]}") == bare_png(line("a"))
     assert desk.collect(guesser=guesser(desk, "v1.0.0")).offered_count == 0

@@ -99,7 +99,7 @@ def test_a_store_that_label_studio_can_not_reach_is_told_with_the_setting(
 def test_a_store_that_browsers_can_not_reach_is_told_and_costs_no_task(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with faulty(bench.settings.resolved_store().endpoint) as gateway:
+    with faulty(bench.settings.resolved_store().endpoint, keeps_host=True) as gateway:
         elsewhere = bench.showing_from(gateway.url)
         assert elsewhere.offer("a").offered_count == 1
         assert f"{gateway.url} has no CORS rule that lets pages of {bench.access.url} read it" in caplog.text
