@@ -58,7 +58,7 @@ class Served:
         return httpx.Client(base_url=self.url, headers=keyed | (headers or {}), timeout=30, trust_env=False, **options)
 
     def workers(self) -> list[psutil.Process]:
-        return [one for one in self.process.children(recursive=True) if "--worker-id" in " ".join(one.cmdline())]
+        return [one for one in self.process.children(recursive=True) if "--worker-id" in " ".join(_command(one))]
 
     def lines(self) -> list[dict[str, Any]]:
         """Return what the serving processes wrote down."""
@@ -67,6 +67,14 @@ class Served:
     def started_count(self) -> int:
         """Return how many processes have begun to serve."""
         return sum("initialized" in line["message"] for line in self.lines())
+
+
+def _command(process: psutil.Process) -> list[str]:
+    """Return a process's command line; nothing for one that has ended meanwhile."""
+    try:
+        return process.cmdline()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return []
 
 
 def start(bento: Path, environment: dict[str, str], *, port: int, log: Path) -> subprocess.Popen[bytes]:

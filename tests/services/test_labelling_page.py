@@ -75,7 +75,7 @@ def test_a_doubted_label_from_a_file_is_filled_in_beside_the_file_s_name(bench: 
 
 
 def test_an_image_that_can_not_be_reached_is_said_to_be_and_the_task_waits_for_it(bench: Bench, page: Page) -> None:
-    with faulty(bench.settings.resolved_store().endpoint) as gateway:
+    with faulty(bench.settings.resolved_store().endpoint, keeps_host=True) as gateway:
         bench.showing_from(gateway.url).offer()
     open_task(page, bench, "a")
     expect(page.get_by_text("There was an issue loading URL from $image value")).to_be_visible(timeout=60_000)
