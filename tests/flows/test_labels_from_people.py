@@ -79,7 +79,9 @@ def team(laptop: Laptop, label_studio: Settings, tmp_path: Path) -> Team:
     bucket = f"team-{hashlib.sha256(str(tmp_path).encode()).hexdigest()[:8]}"
     access = label_studio.resolved_label_studio()
     settings = Settings(home=laptop.home, store=StoreSettings(bucket=bucket), label_studio=access)
-    return Team(laptop.apart(tmp_path, bucket=bucket), Bench(settings))
+    made = Team(laptop.apart(tmp_path, bucket=bucket), Bench(settings))
+    made.bench.store.ensure_bucket()  # which the server else notices a second later
+    return made
 
 
 def test_labels_are_collected_by_whoever_has_the_token_which_is_seen_nowhere(team: Team) -> None:
