@@ -1,5 +1,6 @@
 """The page that reads in a browser, built by `export` around a network that never learnt, and served."""
 
+import io
 import json
 import threading
 from collections.abc import Iterator
@@ -8,10 +9,13 @@ from dataclasses import dataclass
 from functools import cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import packages
 import report_samples
 import torch
+from PIL import Image
+from playwright.sync_api import BrowserContext, Page
 
 from loopline.clients.store import Store
 from loopline.contracts import Decoding, ModelReady
@@ -21,6 +25,7 @@ from loopline.packaging import export_onnx
 from loopline.serving import Predictor
 from loopline.settings import Settings
 
+DESK = {"width": 1280, "height": 900}
 LOUDNESS = 40  # of the last layer: random weights that are sure of themselves read long texts
 
 
@@ -84,3 +89,26 @@ def kept_files(folder: Path) -> list[str]:
     first = (folder / "offline.js").read_text().splitlines()[0]
     found: list[str] = json.loads(first.removeprefix("const BUILD = ").removesuffix(";"))["files"]
     return found
+
+
+def opened(context: BrowserContext, url: str) -> Page:
+    page = context.new_page()
+    page.goto(url)
+    page.get_by_text("Ready").wait_for()
+    return page
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    data = io.BytesIO()
+    image.save(data, kind, **options)
+    return data.getvalue()
+
+
+def choose(page: Page, data: bytes, name: str = "line.png") -> None:
+    page.set_input_files("#file", {"name": name, "mimeType": "image/png", "buffer": data})
+
+
+def text_of(page: Page) -> str:
+    """What the page reads, once it has read."""
+    page.locator("#answer").wait_for()
+    return page.locator("#text").text_content() or ""
