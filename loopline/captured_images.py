@@ -1,7 +1,7 @@
 """Which captured pictures people should label: no picture twice, none that is known, and only so many of one key."""
 
 import logging
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
@@ -139,27 +139,35 @@ def _pictures(listed: Sequence[Listed], seen: Mapping[str, Seen]) -> dict[str, _
 
 
 def _choose(store: Store, pictures: Sequence[_Picture], *, hashes: Iterable[str | None], key_limit: int) -> _Choice:
-    by_asker: defaultdict[str, list[_Picture]] = defaultdict(list)
-    for picture in pictures:
-        by_asker[picture.asker].append(picture)
+    """Choose the most useful pictures first, whoever sent them: of two that look alike the first one stands."""
     choice, known_K4, taken = _Choice(), _bits([one for one in hashes if one]), list[str]()
-    for asker, some in sorted(by_asker.items()):
-        waiting, left = sorted(some, key=attrgetter("usefulness")), key_limit
-        while waiting and left:
-            first, waiting = waiting[:left], waiting[left:]
-            for picture, looked in zip(first, look_at(store, [one.seen for one in first]), strict=True):
-                choice.looked_at.append(looked)
-                if looked.perceptual_hash is None:
-                    continue
-                if _is_near(looked.perceptual_hash, known_K4) or _is_near(looked.perceptual_hash, _bits(taken)):
-                    choice.near_count += 1
-                    continue
-                taken.append(looked.perceptual_hash)
-                choice.chosen.append(replace(picture, seen=looked))
-                left -= 1
-        if waiting:
-            choice.over_limit[asker] = len(waiting)
+    waiting = sorted(pictures, key=attrgetter("usefulness"))
+    room = dict.fromkeys((one.asker for one in waiting), key_limit)
+    while turn := _turn(waiting, room):
+        for picture, looked in zip(turn, look_at(store, [one.seen for one in turn]), strict=True):
+            choice.looked_at.append(looked)
+            if looked.perceptual_hash is None:
+                continue
+            if _is_near(looked.perceptual_hash, known_K4) or _is_near(looked.perceptual_hash, _bits(taken)):
+                choice.near_count += 1
+                continue
+            taken.append(looked.perceptual_hash)
+            choice.chosen.append(replace(picture, seen=looked))
+            room[picture.asker] -= 1
+        looked_at = set(turn)
+        waiting = [one for one in waiting if one not in looked_at]
+    choice.over_limit = Counter(one.asker for one in waiting)
     return choice
+
+
+def _turn(waiting: Iterable[_Picture], room: Mapping[str, int]) -> list[_Picture]:
+    """Return the next pictures to look at: of each asker as many as there is room for."""
+    left, turn = dict(room), list[_Picture]()
+    for picture in waiting:
+        if left[picture.asker]:
+            left[picture.asker] -= 1
+            turn.append(picture)
+    return turn
 
 
 def _corrected(store: Store, pictures: Iterable[_Picture]) -> list[_Picture]:
