@@ -7,6 +7,8 @@ TORCH ?=
 export PYTHON TORCH
 # Where Python is told not to keep what it compiled, as in most containers, every command would compile torch anew.
 export PYTHONDONTWRITEBYTECODE =
+# GNU OpenMP's threads wait by spinning: two processes that learn on the same cores would take many times as long.
+export GOMP_SPINCOUNT ?= 10000
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -19,7 +21,7 @@ run: up
 	$(BIN)/loopline run
 
 test: $(INSTALLED_DEV)
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadgroup
 
 check: $(INSTALLED_DEV)
 	$(BIN)/ruff format --check .

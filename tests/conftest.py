@@ -27,6 +27,21 @@ CHROMIUM = Path("/usr/bin/chromium")
 OTHERS = {"CI": "true", "DEBUG": "1", "SECRET_KEY": "theirs", "LOG_LEVEL": "debug", "STORAGE_TYPE": "s3", "HOST": "h"}
 
 
+# Slow to start, or of one port: the modules that use one of them are tested in one process.
+SHARED = ("laptop", "label_studio", "bento")
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say what pytest-xdist should leave together: a module, and modules that share a server."""
+    used: dict[Path, set[str]] = {}
+    for item in items:
+        used.setdefault(item.path, set()).update(getattr(item, "fixturenames", ()))
+    for item in items:
+        group = next((name for name in SHARED if name in used[item.path]), item.path.stem)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 def wait_for_port(port: int, process: subprocess.Popen[bytes], seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

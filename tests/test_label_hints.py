@@ -67,7 +67,7 @@ def quiet() -> Iterator[tuple[httpx.Client, Emitted]]:
         ({"Authorization": f"Bearer {SECRET}"}, json.dumps(SAID), 401),
         ({}, "x" * (MAX_BYTES + 1), 401),
         (KNOWN, json.dumps(SAID) + " " * MAX_BYTES, 413),
-        (KNOWN, (b"x" * 2**16 for _ in range(64)), 413),
+        (KNOWN, iter([b"x" * 2**16] * 64), 413),
         (KNOWN, "", 422),
         (KNOWN, "nonsense", 422),
         (KNOWN, b"\xff\xfe\x00", 422),
@@ -79,7 +79,7 @@ def quiet() -> Iterator[tuple[httpx.Client, Emitted]]:
         (KNOWN, '{"action": "DROP_EVERYTHING"}', 422),
         (KNOWN, '{"action": "TASKS_CREATED"}', 422),
     ],
-    ids=lambda value: ascii(value)[:40],
+    ids=lambda value: None if isinstance(value, Iterator) else ascii(value)[:40],
 )
 def test_what_is_no_hint_leads_to_no_event(
     quiet: tuple[httpx.Client, Emitted], headers: Any, body: Any, status: int
