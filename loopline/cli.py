@@ -12,6 +12,7 @@ from rich.table import Table
 from loopline.cli_datasets import dataset
 from loopline.cli_export import export
 from loopline.cli_labels import labels
+from loopline.cli_reading import read
 from loopline.terminal import FAILED, Commands, Problem, read_settings, shown
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ app = typer.Typer(
 app.add_typer(dataset, name="dataset")
 app.add_typer(labels, name="labels")
 app.command()(export)
+app.command()(read)
 
 
 @app.command()
@@ -154,26 +156,6 @@ def run(
     elif judged:
         commands.show_outcome(shown, judged, settings=settings)
     raise typer.Exit(code)
-
-
-@app.command()
-def predict(
-    images: Annotated[list[Path], typer.Argument(help="Pictures of one line each.")],
-    problem: Problem = "handwriting",
-    model: Annotated[str | None, typer.Option(help="A version; default: the champion.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
-) -> None:
-    """Read pictures with a model from the registry."""
-    import json
-
-    from loopline import commands
-
-    found = commands.predict(commands.open_model(read_settings(), problem=problem, version=model), images)
-    for line in found:
-        text = line.get("error") or f"{line['confidence']:.2f}  {line['text']}"
-        typer.echo(json.dumps(line, ensure_ascii=False) if as_json else f"{line['image']}  {text}")
-    if any("error" in line for line in found):
-        raise typer.Exit(FAILED)
 
 
 @app.command()

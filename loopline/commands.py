@@ -1,4 +1,4 @@
-"""What the commands of models and data do: `loopline run`, `samples`, `predict`, `models`, `dataset` and `open`."""
+"""What the commands of models and data do: `loopline run`, `samples`, `models`, `dataset` and `open`."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from rich.table import Table
 
 from loopline.clients.store import Store
 from loopline.contracts import Artifact, Contract, HeldBack, ModelReady, Scalar
-from loopline.errors import ConfigError, DataError, wrong_values
+from loopline.errors import ConfigError, wrong_values
 from loopline.intake import mirror_folder
 from loopline.ledger import Judged
 from loopline.local import prefect_environment
@@ -162,19 +162,6 @@ def open_model(settings: Settings, *, problem: str, version: str | None) -> Pred
     """Fetch a version's package, the champion's if none is named, and make it read."""
     judged = find_model(settings, problem=problem, version=version)
     return Predictor.open(store(settings).read_artifact(judged.packaged.archive))
-
-
-def predict(predictor: Predictor, images: Sequence[Path]) -> list[dict[str, Any]]:
-    """Read image files, each on its own, so that one that can't be read doesn't keep the others from an answer."""
-    return [_prediction(predictor, image) for image in images]
-
-
-def _prediction(predictor: Predictor, image: Path) -> dict[str, Any]:
-    try:
-        (answer,) = predictor.read_images([image.read_bytes()])
-    except (DataError, OSError) as error:
-        return {"image": str(image), "error": str(error)}
-    return {"image": str(image), "text": answer.text, "confidence": round(answer.confidence, 4)}
 
 
 def models_table(settings: Settings, *, problem: str) -> Table:

@@ -22,6 +22,7 @@ from loopline.errors import DataError
 RULES = 1  # raise it when decode or perceptual_hash change their mind: older findings are then made anew
 MAX_MEGAPIXELS = 40  # an A4 page at 600 dpi has 35; decoded in colour that is 160 MB
 MIN_SIDE_PX = 8  # below this no letter can be told from another
+NO_PICTURE = "not a PNG, JPEG, WEBP or TIFF image"
 HASH_SIDE = 16  # 256 bits: lines of writing look much alike, in 64 bits different ones would collide
 NEAR_BITS = 24  # of these, in which a re-encoded picture may differ; unrelated lines differ in some 128
 
@@ -55,6 +56,11 @@ def decode(data: bytes) -> Image.Image:
         raise DataError("truncated" if "truncated" in str(error).lower() else "damaged") from error
 
 
+def is_picture(data: bytes) -> bool:
+    """Tell by its first bytes whether this may be a picture that `decode` reads."""
+    return any(re.match(signature, data) for signature in _READERS)
+
+
 def perceptual_hash(image: Image.Image) -> str:
     """Return 64 hex digits, nearly the same for pictures that look alike."""
     import imagehash  # brings scipy, which a service that only reads can do without
@@ -66,7 +72,7 @@ def _open(data: bytes) -> ImageFile:
     for signature, reader in _READERS.items():
         if re.match(signature, data):
             return reader(io.BytesIO(data))
-    raise DataError("not a PNG, JPEG, WEBP or TIFF image")
+    raise DataError(NO_PICTURE)
 
 
 def _check_header(image: ImageFile) -> None:

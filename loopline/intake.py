@@ -76,6 +76,11 @@ def mirror_folder(store: Store, folder: Path, prefix: str) -> int:
     return len(changed)
 
 
+def is_hidden(key: str) -> bool:
+    """Tell names of files that people don't see, or that lie in folders that they don't see."""
+    return any(part.startswith(".") and part.strip(".") for part in key.split("/"))
+
+
 def _prefix(store: Store, source: str) -> str:
     root = store.url("")
     if "://" in source and not source.startswith(root):
@@ -94,12 +99,8 @@ def _prefix(store: Store, source: str) -> str:
 def _images(store: Store, prefix: str) -> Iterator[StoredObject]:
     for entry in store.list(f"{prefix}/"):
         key = entry.key.removeprefix(f"{prefix}/")
-        if not key.lower().endswith((*SIDECARS, "/")) and not _is_hidden(key):
+        if not key.lower().endswith((*SIDECARS, "/")) and not is_hidden(key):
             yield StoredObject(key, entry.etag, entry.size_bytes)
-
-
-def _is_hidden(key: str) -> bool:
-    return any(part.startswith(".") and part.strip(".") for part in key.split("/"))
 
 
 def _indexed(store: Store, index: str) -> Iterator[Finding]:
@@ -190,7 +191,7 @@ def _files(folder: Path) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         key = unicodedata.normalize("NFC", path.relative_to(folder).as_posix())
-        if _is_hidden(key) or not path.is_file():
+        if is_hidden(key) or not path.is_file():
             continue
         if any(unicodedata.category(sign) in {"Cc", "Cs"} for sign in key) or len(key.encode()) > MAX_KEY_BYTES:
             raise DataError(f"no key can be made of the file name {key!r} in {folder}; rename the file")

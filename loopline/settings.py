@@ -208,6 +208,15 @@ class ServiceSettings(BaseModel):
         return _parts(self.cors_origins)
 
 
+class ClientSettings(BaseModel):
+    """The service that `loopline read` asks."""
+
+    model_config = ConfigDict(frozen=True)
+
+    url: str | None = Field(None, description="Unset: read with a package of the registry, without a service.")
+    key: SecretStr | None = None
+
+
 class CometSettings(BaseModel):
     """The experiment tracker. The record in the store is the truth; Comet receives the same."""
 
@@ -248,6 +257,7 @@ class Settings(BaseSettings):
     tune: TuneSettings = TuneSettings()
     comet: CometSettings = CometSettings()
     service: ServiceSettings = ServiceSettings()
+    client: ClientSettings = ClientSettings()
     export: ExportSettings = ExportSettings()
 
     @property

@@ -175,7 +175,7 @@ def test_pictures_are_read_with_the_champion(alone: Laptop, built: Outcome, line
     assert built.code == 0
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
-    read = alone.call("predict", *sorted((lines / "images").iterdir())[:2], broken, "--json")
+    read = alone.call("read", *sorted((lines / "images").iterdir())[:2], broken, "--json")
     answers = [json.loads(line) for line in read.out.splitlines()]
     assert [set(answer) for answer in answers] == [{"image", "text", "confidence"}] * 2 + [{"image", "error"}]
     assert read.code == 1

@@ -25,6 +25,7 @@ class Fault:
     times: int = 1
     skip: int = 0  # requests that pass before it begins
     status: int = 0  # answered instead of asking the real server
+    headers: dict[str, str] = field(default_factory=dict)  # of that answer
     before: Callable[[], Any] = field(default=lambda: None)  # while the request is on its way
 
     def fits(self, method: str, path: str) -> bool:
@@ -66,7 +67,7 @@ def faulty(real: str, *, keeps_host: bool = False) -> Iterator[FaultyServer]:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             fault = server.take(self.command, self.path)
             if fault and fault.status:
-                return self.send(fault.status, {}, b"{}")
+                return self.send(fault.status, fault.headers, b"{}")
             if fault and fault.kind in ("silent", "slow"):
                 time.sleep(LATE_SECONDS)
                 self.close_connection = fault.kind == "silent"

@@ -94,9 +94,9 @@ def test_each_target_has_all_that_a_device_needs(folder: Path, packaged: c.Packa
 
 
 def test_networks_read_by_what_lies_beside_them_alone(call: Call, folder: Path, bench: Bench) -> None:
-    """What device.md says, done with the exported files: it is what `predict` reads."""
+    """What device.md says, done with the exported files: it is what `loopline read` reads."""
     image = sorted((bench.place.folder / "lines" / "images").iterdir())[-1]
-    said = json.loads(call("predict", image, "--json").stdout)
+    said = json.loads(call("read", image, "--json").stdout)
     found = {target: read(folder / target, image) for target in TARGETS}
     assert found["mobile"] == (said["text"], pytest.approx(said["confidence"], abs=LARGEST_DRIFT))
     assert found["onnx"][1] == pytest.approx(found["onnx-int8"][1], abs=0.2)
