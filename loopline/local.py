@@ -44,8 +44,8 @@ def up(
     """Start what does not run yet, wait until it answers, write its addresses, make bucket and access token.
 
     `labels` adds Label Studio or leaves it out, `demo` a page to try the champion on; None: as at the last start.
-    `tell` hears what takes long. Raises FinalError if a service ends while it starts, Label Studio can't be installed or there
-    is no champion to show, UnreachableError if one does not answer in time.
+    `tell` hears what takes long. Raises FinalError if a service ends while it starts, Label Studio can't be installed
+    or there is no champion to show, UnreachableError if one does not answer in time.
     """
     home = settings.folder
     with _held(home):

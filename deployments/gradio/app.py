@@ -21,7 +21,7 @@ from typing import Any
 import gradio as gr
 from showing import answer_page, sample_pictures, trouble
 
-from loopline.answers import Model, Reading
+from loopline.answers import Reading
 from loopline.client import Client
 from loopline.errors import ConfigError, LooplineError
 from loopline.settings import read_settings
@@ -54,7 +54,7 @@ class Page:
         except LooplineError as error:
             return gr.update(value=trouble(error)), gr.update(value=""), gr.update(visible=False)
         consent = KEPT.format(days=model.kept_days) if model.kept_days else NOT_KEPT
-        return _card(model), gr.update(value=consent), gr.update(visible=bool(model.kept_days))
+        return f"`{model.model}`\n\n{model.card}", gr.update(value=consent), gr.update(visible=bool(model.kept_days))
 
     def read(self, keep_nothing: bool, event: gr.EventData) -> Iterator[tuple[Any, Any, Any, Any]]:
         """Read what was written or chosen, and show it; the old answer goes at once."""
@@ -96,13 +96,13 @@ def make_page(page: Page) -> gr.Blocks:
                     elem_id="correction",
                     interactive=False,
                     max_lines=1,
-                    submit_btn="Send the correction",
+                    submit_btn="Send",
                 )
                 thanks = gr.HTML()
             with gr.Column(scale=2, min_width=280):
                 consent = gr.Markdown(elem_id="consent")
                 keep_nothing = gr.Checkbox(label="Keep nothing of what I send", visible=False)
-                with gr.Accordion("The model", open=False):
+                with gr.Accordion("The model", open=True):
                     card = gr.Markdown(elem_id="card")
         quietly: dict[str, Any] = {"api_visibility": "private"}
         blocks.load(page.introduce, outputs=[card, consent, keep_nothing], **quietly)
@@ -134,11 +134,6 @@ def _sheet() -> gr.HTML:
         elem_id="line",
         apply_default_css=False,
     )
-
-
-def _card(model: Model) -> str:
-    figures = "".join(f"| {name} | {value:.4g} |\n" for name, value in model.metrics.items())
-    return f"**{model.model}**\n\n| on its test lines | |\n|---|---|\n{figures}\n{model.card}"
 
 
 def _bytes(picture: str | None) -> bytes:

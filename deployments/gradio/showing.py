@@ -12,6 +12,7 @@ from loopline.problems.handwriting.samples import draw_lines
 
 SURE, LIKELY = 0.95, 0.7  # confidence of a character: over these it is shown as sure, as likely; else as doubtful
 SAMPLE_SEED, SAMPLE_COUNT = 7, 4
+HEIGHT_REM = 11  # of a picture, on a page that is wide enough
 MOST_SHOWN_PX = 2000  # of a picture's longer side, on the page
 
 
@@ -19,14 +20,15 @@ def answer_page(reading: Reading, picture: bytes) -> str:
     """Return what was read, over the picture; all text escaped."""
     spans = "".join(map(_written, reading.characters)) or "<em>nothing</em>"
     places = "".join(_place(one, width_px=reading.width_px) for one in reading.characters)
-    percent = int(reading.confidence * 100)
+    percent, width_rem = int(reading.confidence * 100), HEIGHT_REM * reading.width_px / reading.height_px
     sure = f"{percent or 'Under 1'} % sure that the whole line is right"
     unsure = '<p class="unsure">This is less than the service asks of an answer: look at it twice.</p>'
     return f"""<section aria-label="The answer">
 <p class="text" aria-label="{escape(reading.text, quote=True)}">{spans}</p>
 <p class="sure"><meter min="0" max="100" value="{percent}" aria-hidden="true"></meter> {sure}</p>
 {unsure if reading.unsure else ""}
-<div class="picture"><img src="{data_url(_shown(picture))}" alt="The picture that was read">{places}</div>
+<div class="picture" style="max-width:{width_rem:.1f}rem">
+<img src="{data_url(_shown(picture))}" alt="The picture that was read">{places}</div>
 <p class="legend"><span class="sure">sure</span> <span class="likely">likely</span>
 <span class="doubtful">doubtful</span></p>
 </section>"""
