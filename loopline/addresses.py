@@ -8,12 +8,15 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr, ValidationError
 
 from loopline.errors import ConfigError
+from loopline.keys import new_key
 from loopline.settings import LaptopAddresses, Settings
 from loopline.supervised import write_private
 
 STORE_PORT = 4300
 PREFECT_PORT = 4200  # where Prefect's own documentation puts it
 LABEL_STUDIO_PORT = 8080  # likewise
+READER_PORT = 3000  # BentoML's own
+DEMO_PORT = 7860  # Gradio's own
 LABEL_STUDIO_USER = "loopline@localhost"  # it signs in with what looks like an e-mail address; nothing is sent there
 PASSWORD_BYTES = 15  # 20 characters, to be copied rather than typed
 
@@ -32,15 +35,20 @@ def write_addresses(home: Path, addresses: LaptopAddresses) -> None:
 
 
 def choose_addresses(
-    settings: Settings, *, last: LaptopAddresses | None, labels: bool, running: bool
+    settings: Settings, *, last: LaptopAddresses | None, labels: bool, bento: str, running: bool
 ) -> LaptopAddresses:
-    """Choose ports, keeping those and the keys of the last start where possible; `running`: its ports are ours."""
+    """Choose ports, keeping those and the keys of the last start where possible; `running`: its ports are ours.
+
+    `bento` is what the demo page shows, "" for no page.
+    """
     laptop = settings.laptop
     used = _ports(last)
     wishes = {
         "store": (laptop.store_port, used.get("store"), STORE_PORT),
         "prefect": (laptop.prefect_port, used.get("prefect"), PREFECT_PORT),
         **({"labels": (laptop.label_studio_port, used.get("labels"), LABEL_STUDIO_PORT)} if labels else {}),
+        **({"reader": (laptop.reader_port, used.get("reader"), READER_PORT)} if bento else {}),
+        **({"demo": (laptop.demo_port, used.get("demo"), DEMO_PORT)} if bento else {}),
     }
     ports: dict[str, int] = {}
     for name, wished in wishes.items():
@@ -49,9 +57,11 @@ def choose_addresses(
         "store_url": f"http://127.0.0.1:{ports['store']}",
         "prefect_url": f"http://127.0.0.1:{ports['prefect']}/api",
         "labels": labels,
+        "bento": bento,
     }
     kept = last or _with_new_keys(chosen)
-    return kept.model_copy(update={**chosen, **(_label_studio(kept, port=ports["labels"]) if labels else {})})
+    more = (_label_studio(kept, port=ports["labels"]) if labels else {}) | (_demo(kept, ports) if bento else {})
+    return kept.model_copy(update=chosen | more)
 
 
 def _with_new_keys(chosen: dict[str, str | bool]) -> LaptopAddresses:
@@ -67,10 +77,19 @@ def _label_studio(kept: LaptopAddresses, *, port: int) -> dict[str, str | Secret
     }
 
 
+def _demo(kept: LaptopAddresses, ports: dict[str, int]) -> dict[str, str | SecretStr]:
+    return {
+        "reader_url": f"http://127.0.0.1:{ports['reader']}",
+        "reader_key": kept.reader_key or SecretStr(new_key()),
+        "demo_url": f"http://127.0.0.1:{ports['demo']}",
+    }
+
+
 def _ports(last: LaptopAddresses | None) -> dict[str, int]:
     if last is None:
         return {}
     urls = {"store": last.store_url, "prefect": last.prefect_url, "labels": last.label_studio_url}
+    urls |= {"reader": last.reader_url, "demo": last.demo_url}
     return {name: port for name, url in urls.items() if url and (port := urlsplit(url).port)}
 
 

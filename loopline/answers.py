@@ -87,4 +87,5 @@ class Model(Message):
     metrics: dict[str, float] = Field(description="On the test lines of its dataset.")
     least_confidence: Share = Field(description="Below it an answer is marked unsure.")
     characters: str = Field(description="Every character that it can write.")
+    kept_days: int | None = Field(description="How long pictures and answers are kept; null: they are not.")
     card: str = Field(description="The model card, as Markdown.")

@@ -38,13 +38,17 @@ def up(
     labels: Annotated[
         bool | None, typer.Option(help="With Label Studio, or without it; unset: as at the last start.")
     ] = None,
+    demo: Annotated[
+        bool | None,
+        typer.Option(help="With a page to try the champion on, or without it; unset: as at the last start."),
+    ] = None,
 ) -> None:
-    """Start the object store, the Prefect server and, if asked, Label Studio; say where they listen."""
+    """Start the object store, the Prefect server and, if asked, Label Studio and a demo page; say where they listen."""
     from loopline import local
 
     settings = read_settings()
     with Console(stderr=True).status("starting the services; Prefect takes some 10 seconds") as waiting:
-        services = local.up(settings, labels=labels, tell=waiting.update)
+        services = local.up(settings, labels=labels, demo=demo, tell=waiting.update)
     for service in services:
         shown.print(f"{service.name:<14}{service.state:<10}{service.address}")
 
@@ -72,7 +76,7 @@ def status() -> None:
 @app.command()
 def logs(
     service: Annotated[
-        str | None, typer.Argument(help="store, prefect, label-studio or supervisor; unset: all.")
+        str | None, typer.Argument(help="store, prefect, label-studio, reader, demo or supervisor; unset: all.")
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is written from now on.")] = False,
 ) -> None:
@@ -212,6 +216,8 @@ def open_(problem: Problem = "handwriting") -> None:
 
     settings = read_settings()
     shown.print(f"Prefect  {settings.resolved_prefect().api_url.removesuffix('/api')}", soft_wrap=True)
+    if page := commands.demo_address(settings):
+        shown.print(f"demo     {page}", soft_wrap=True)
     for found in commands.registry(settings).models(problem)[-1:]:
         address = commands.page_address(settings, found.judged.page)
         shown.print(f"report   {address}  ({found.judged.problem} {found.judged.version})", soft_wrap=True)

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from loopline.addresses import last_addresses
 from loopline.clients.store import Store
 from loopline.contracts import Artifact, Contract, HeldBack, ModelReady, Scalar
 from loopline.errors import ConfigError, wrong_values
@@ -203,6 +204,12 @@ def show_outcome(console: Console, judged: ModelReady | HeldBack, *, settings: S
     console.print(verdict)
     console.print(f"{judged.problem} {judged.version} is {judged.outcome}; Bento {judged.packaged.bento_tag}")
     console.print(f"report: {page_address(settings, judged.page)}", soft_wrap=True)
+
+
+def demo_address(settings: Settings) -> str:
+    """Return where `loopline up --demo` shows the champion; nothing if it was left out."""
+    last = last_addresses(settings.folder)
+    return last.demo_url if last and last.bento else ""
 
 
 def page_address(settings: Settings, page: Artifact) -> str:

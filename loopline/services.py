@@ -6,6 +6,9 @@ import sysconfig
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from pydantic import SecretStr
+
+from loopline.keys import hash_of
 from loopline.label_studio_database import database_fingerprint, database_variables
 from loopline.label_studio_venv import fingerprint, venv_folder
 from loopline.settings import LAPTOP, LaptopAddresses, Settings
@@ -13,6 +16,8 @@ from loopline.supervised import Service
 
 # The user's own servers and keys are no affair of the laptop's.
 FOREIGN = ("AWS_", "DJANGO_", "HEARTEX_", "LABEL_STUDIO_", "LOOPLINE_", "PREFECT_", "RCLONE_", "SECRET_KEY")
+
+PAGE = Path(__file__).parents[1] / "deployments" / "gradio" / "app.py"
 
 # What Label Studio refuses to call on anyone's behalf: its own list without the loopback, where the store listens.
 BANNED_SUBNETS = (
@@ -25,7 +30,7 @@ BANNED_SUBNETS = (
 
 
 def laptop_services(settings: Settings, addresses: LaptopAddresses) -> list[Service]:
-    """Return the services that the settings leave to the laptop; Label Studio only where the addresses ask for it."""
+    """Return the services that the settings leave to the laptop; Label Studio and demo only where the addresses ask."""
     services = []
     if settings.store.endpoint == LAPTOP:
         services.append(_store(addresses))
@@ -34,6 +39,8 @@ def laptop_services(settings: Settings, addresses: LaptopAddresses) -> list[Serv
     if addresses.labels:
         database = database_fingerprint(settings.laptop.label_studio_database, key=addresses.label_studio_password)
         services.append(_label_studio(addresses.label_studio_url, venv=fingerprint(settings), database=database))
+    if addresses.bento:
+        services += [_reader(settings, addresses), _demo(addresses)]
     return services
 
 
@@ -49,6 +56,7 @@ def services_environment(settings: Settings, addresses: LaptopAddresses) -> dict
         **_store_secrets(home, addresses),
         **(_label_studio_secrets(home, addresses) if addresses.labels else {}),
         **(database_variables(database) if addresses.labels and database else {}),
+        **(_reader_secrets(settings, addresses) if addresses.bento else {}),
     }
 
 
@@ -67,6 +75,18 @@ def _label_studio_secrets(home: Path, addresses: LaptopAddresses) -> dict[str, s
         "LABEL_STUDIO_DATABASE_NAME": str(home / "label-studio" / "label_studio.sqlite3"),
         "LABEL_STUDIO_USERNAME": addresses.label_studio_user,
         "LABEL_STUDIO_PASSWORD": addresses.label_studio_password.get_secret_value(),
+    }
+
+
+def _reader_secrets(settings: Settings, addresses: LaptopAddresses) -> dict[str, str]:
+    key, store = addresses.reader_key.get_secret_value(), settings.store
+    if store.endpoint == LAPTOP:
+        access, secret = addresses.store_access_key, addresses.store_secret_key
+    else:
+        access, secret = store.access_key or "", store.secret_key or SecretStr("")
+    keys = {"LOOPLINE_STORE__ACCESS_KEY": access, "LOOPLINE_STORE__SECRET_KEY": secret.get_secret_value()}
+    return {"LOOPLINE_CLIENT__KEY": key, "LOOPLINE_PAGE": str(PAGE)} | {
+        name: value for name, value in keys.items() if value
     }
 
 
@@ -126,5 +146,44 @@ def _label_studio(url: str, *, venv: str, database: str) -> Service:
             # So that it is another service, to be started anew, in another environment or with another database.
             "LOOPLINE_VENV": venv,
             "LOOPLINE_DATABASE": database,
+        },
+    )
+
+
+def _reader(settings: Settings, addresses: LaptopAddresses) -> Service:
+    where, store, ours = urlsplit(addresses.reader_url), settings.store, settings.service
+    python = Path(sys.executable).name
+    return Service(
+        name="reader",
+        url=addresses.reader_url,
+        health="/readyz",
+        command=f"{python} -P -m bentoml serve {addresses.bento} --host 127.0.0.1 --port {where.port}",
+        environment={
+            "BENTOML_HOME": "bentoml",
+            "BENTOML_DO_NOT_TRACK": "true",
+            "BENTOML_CONFIG_OPTIONS": "services.reader.workers=1",
+            "LOOPLINE_SERVICE__KEY_HASHES": hash_of(addresses.reader_key.get_secret_value()),
+            "LOOPLINE_SERVICE__CAPTURE": "true",
+            "LOOPLINE_SERVICE__CAPTURE_DAYS": str(ours.capture_days),
+            "LOOPLINE_SERVICE__LEAST_CONFIDENCE": str(ours.least_confidence),
+            "LOOPLINE_SERVICE__SPOOL": "reader/spool",
+            "LOOPLINE_STORE__ENDPOINT": addresses.store_url if store.endpoint == LAPTOP else store.endpoint,
+            "LOOPLINE_STORE__BUCKET": store.bucket,
+            "LOOPLINE_STORE__PREFIX": store.prefix,
+            "LOOPLINE_STORE__REGION": store.region,
+        },
+    )
+
+
+def _demo(addresses: LaptopAddresses) -> Service:
+    return Service(
+        name="demo",
+        url=addresses.demo_url,
+        health="/",
+        command=f'{Path(sys.executable).name} "%(ENV_LOOPLINE_PAGE)s"',
+        environment={
+            "GRADIO_ANALYTICS_ENABLED": "False",
+            "GRADIO_SERVER_PORT": str(urlsplit(addresses.demo_url).port),
+            "LOOPLINE_CLIENT__URL": addresses.reader_url,
         },
     )

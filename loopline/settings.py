@@ -33,7 +33,8 @@ KeptSecret = Annotated[SecretStr, PlainSerializer(SecretStr.get_secret_value, re
 class LaptopAddresses(BaseModel):
     """Where this machine's services listen and which keys they take: LOOPLINE_HOME/addresses.json, mode 0600.
 
-    `labels` tells whether the last start was one with Label Studio; what is known of it stays when it is left out.
+    `labels` tells whether the last start was one with Label Studio, `bento` what the demo page showed, "" without one.
+    What else is known of them stays when they are left out.
     """
 
     store_url: str
@@ -45,6 +46,10 @@ class LaptopAddresses(BaseModel):
     label_studio_user: str = ""
     label_studio_password: KeptSecret = SecretStr("")
     label_studio_token: KeptSecret = SecretStr("")
+    bento: str = ""
+    reader_url: str = ""
+    reader_key: KeptSecret = SecretStr("")
+    demo_url: str = ""
 
     @staticmethod
     def path(home: Path) -> Path:
@@ -68,6 +73,8 @@ class LaptopSettings(BaseModel):
     store_port: int | None = Field(None, ge=1, le=65535, description="Unset: that of the last start, else 4300.")
     prefect_port: int | None = Field(None, ge=1, le=65535, description="Unset: that of the last start, else 4200.")
     label_studio_port: int | None = Field(None, ge=1, le=65535, description="Unset: that of the last start, else 8080.")
+    reader_port: int | None = Field(None, ge=1, le=65535, description="Unset: that of the last start, else 3000.")
+    demo_port: int | None = Field(None, ge=1, le=65535, description="Unset: that of the last start, else 7860.")
     label_studio_venv: Path | None = Field(
         None, description="An environment that has Label Studio; unset: made in LOOPLINE_HOME/label-studio/venv."
     )

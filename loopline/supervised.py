@@ -1,7 +1,7 @@
 """Background processes that outlive the terminal: started, asked, watched and ended through supervisord.
 
 Everything is kept in one home folder: the configuration, the logs, and the unix socket in a private folder. Each
-process carries LOOPLINE_HOME and LOOPLINE_SERVICE in its environment, so that what is ours is found even when
+process carries LOOPLINE_HOME and LOOPLINE_SUPERVISED in its environment, so that what is ours is found even when
 supervisord itself was killed, and nothing else is.
 """
 
@@ -66,7 +66,12 @@ def start(home: Path, services: Iterable[Service], *, environment: dict[str, str
         result = subprocess.run(
             [sys.executable, "-P", "-m", "supervisor.supervisord", "-c", _configuration_path(home)],
             cwd=home,  # the configuration's paths are relative, so that no character of the home folder needs quoting
-            env={**environment, "LOOPLINE_HOME": str(home), "LOOPLINE_RUN": str(run), "LOOPLINE_SERVICE": SUPERVISOR},
+            env={
+                **environment,
+                "LOOPLINE_HOME": str(home),
+                "LOOPLINE_RUN": str(run),
+                "LOOPLINE_SUPERVISED": SUPERVISOR,
+            },
             start_new_session=True,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -171,7 +176,7 @@ def _configuration(services: Iterable[Service]) -> str:
 
 
 def _program(service: Service) -> dict[str, str]:
-    environment = {**service.environment, "LOOPLINE_SERVICE": service.name}
+    environment = {**service.environment, "LOOPLINE_SUPERVISED": service.name}
     return {
         "command": service.command,
         "environment": ",".join(f'{name}="{value}"' for name, value in environment.items()),
@@ -242,7 +247,7 @@ def _ours(home: Path, *, only: str | None = None) -> set[psutil.Process]:
     found: set[psutil.Process] = set()
     for process in psutil.process_iter(["environ"]):
         environment = process.info["environ"] or {}
-        service = environment.get("LOOPLINE_SERVICE")
+        service = environment.get("LOOPLINE_SUPERVISED")
         if environment.get("LOOPLINE_HOME") == str(home) and service and only in (None, service):
             found.add(process)
             with suppress(psutil.Error):

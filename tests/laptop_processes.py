@@ -35,8 +35,8 @@ def processes_of(home: Path) -> dict[str, psutil.Process]:
     found = {}
     for process in psutil.process_iter(["environ"]):
         variables = process.info["environ"] or {}
-        if variables.get("LOOPLINE_HOME") == str(home) and "LOOPLINE_SERVICE" in variables:
-            found[variables["LOOPLINE_SERVICE"]] = process
+        if variables.get("LOOPLINE_HOME") == str(home) and "LOOPLINE_SUPERVISED" in variables:
+            found[variables["LOOPLINE_SUPERVISED"]] = process
     return found
 
 

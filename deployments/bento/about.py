@@ -7,11 +7,12 @@ import zipfile
 
 from loopline.answers import Model
 from loopline.errors import IntegrityError
+from loopline.settings import ServiceSettings
 
 NAME_DIGITS = 12  # of the digest, in a model's name
 
 
-def about(package: bytes, *, least_confidence: float) -> Model:
+def about(package: bytes, settings: ServiceSettings) -> Model:
     """Return what `GET /model` answers; IntegrityError if the package does not tell."""
     sha256 = hashlib.sha256(package).hexdigest()
     try:
@@ -26,8 +27,9 @@ def about(package: bytes, *, least_confidence: float) -> Model:
             dataset_digest=report["model"]["dataset"]["digest"],
             lineage_digest=hashlib.sha256(lineage).hexdigest(),
             metrics=report["metrics"],
-            least_confidence=least_confidence,
+            least_confidence=settings.least_confidence,
             characters="".join(facts["vocabulary"]),
+            kept_days=settings.capture_days if settings.capture else None,
             card=card,
         )
     except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:

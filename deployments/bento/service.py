@@ -76,4 +76,4 @@ Reader.add_asgi_middleware(Gate, api=api)  # type: ignore[attr-defined]  # the d
 def _open(settings: Settings) -> tuple[Predictor, Model]:
     check_callers(settings.service)
     package = checked_package(settings.service)
-    return Predictor.open(package), about(package, least_confidence=settings.service.least_confidence)
+    return Predictor.open(package), about(package, settings.service)

@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 from laptops import Laptop, Outcome
 
@@ -179,3 +180,16 @@ def test_pictures_are_read_with_the_champion(alone: Laptop, built: Outcome, line
     answers = [json.loads(line) for line in read.out.splitlines()]
     assert [set(answer) for answer in answers] == [{"image", "text", "confidence"}] * 2 + [{"image", "error"}]
     assert read.code == 1
+
+
+def test_the_champion_is_shown_on_a_page_until_told_otherwise(alone: Laptop, built: Outcome, tmp_path: Path) -> None:
+    assert built.code == 0
+    empty = replace(alone, home=tmp_path / "empty").call("up", "--demo")
+    assert (empty.code, empty.last_line.count("there is no model to show yet")) == (2, 1)
+    assert alone.call("up", "--demo").code == 0
+    places = dict(re.findall(r"^(reader|demo) +running +(\S+)", alone.call("status").out, re.MULTILINE))
+    assert "Read a line" in httpx.get(places["demo"], trust_env=False).text
+    assert httpx.get(f"{places['reader']}/model", trust_env=False).status_code == 401
+    assert places["demo"] in alone.call("open").out
+    ended = alone.call("up", "--no-demo")
+    assert ended.code == 0 and "demo" not in ended.out
