@@ -16,3 +16,14 @@ class Captures(Contract):
     over_limit: dict[str, int] = aside(description="Pictures beyond the limit of a key, by the key's short hash.")
     unusable: dict[str, int] = aside(description="Captures that can't be used, by the reason.")
     unread_count: int = aside(description="Captures that were left unread, as newer ones are enough.")
+
+
+class Swept(Contract):
+    """What housekeeping deleted of what the service's users sent."""
+
+    problem: str
+    capture_count: int = Field(description="Answers: asked to be forgotten, or over their days.")
+    task_count: int = Field(description="Label tasks.")
+    snapshot_count: int = Field(description="Copies of a label project that held such a task.")
+    image_count: int = Field(description="Images that nothing else needed.")
+    held: dict[str, tuple[str, ...]] = Field(description="Dataset versions that keep an image, by prediction id.")

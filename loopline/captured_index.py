@@ -7,7 +7,7 @@ deleted there drops out of it at the next look.
 import hashlib
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -98,6 +98,13 @@ def keep_captures(store: Store, problem: str, seen: Iterable[Seen]) -> None:
     table = pa.Table.from_arrays(arrays, schema=_SCHEMA) if arrays else _SCHEMA.empty_table()
     with TemporaryDirectory() as folder:
         store.put(write_parquet(table, Path(folder) / "captures.parquet"), _place(problem))
+
+
+def drop_captures(store: Store, problem: str, gone: Set[str]) -> None:
+    """Take captures out of what is kept."""
+    kept = list(_kept(store, problem))
+    if left := [one for one in kept if one.prediction_id in gone]:
+        keep_captures(store, problem, [one for one in kept if one not in left])
 
 
 def _listed(store: Store) -> Iterator[Listed]:

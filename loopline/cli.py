@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from loopline.cli_captures import forget, trace
 from loopline.cli_datasets import dataset
 from loopline.cli_export import export
 from loopline.cli_labels import labels
@@ -31,6 +32,8 @@ app.add_typer(dataset, name="dataset")
 app.add_typer(labels, name="labels")
 app.command()(export)
 app.command()(read)
+app.command()(forget)
+app.command()(trace)
 
 
 @app.command()

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import ValidationError
@@ -25,6 +25,9 @@ from loopline.orders import FitPlan, Order, Requirements, SearchPlan
 from loopline.registry import Registry
 from loopline.serving import Predictor
 from loopline.settings import LAPTOP, Settings
+
+if TYPE_CHECKING:
+    from loopline.clients.label_studio import LabelStudio
 
 SAMPLES = "inbox/samples"
 READY, HELD_BACK = 0, 3  # exit codes of flows.run that come with an outcome
@@ -147,6 +150,13 @@ def prefect(settings: Settings, arguments: Sequence[str]) -> int:
     """Run Prefect's own command line; return its exit code."""
     command = [sys.executable, "-m", "prefect", *arguments]
     return subprocess.run(command, env=os.environ | prefect_environment(settings)).returncode
+
+
+def label_studio(settings: Settings) -> "LabelStudio":
+    """Return the labelling tool; its SDK takes seconds to import."""
+    from loopline.clients.label_studio import LabelStudio
+
+    return LabelStudio(settings.resolved_label_studio())
 
 
 def find_model(settings: Settings, *, problem: str, version: str | None) -> Judged:

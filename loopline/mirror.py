@@ -10,7 +10,7 @@ import json
 import logging
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -38,6 +38,7 @@ TASKS = pa.schema(
         pa.field("document", pa.string(), nullable=False),
     ]
 )
+SNAPSHOTS = "label-studio/snapshots"
 OVERLAP = timedelta(seconds=30)  # a change is dated when it begins and seen when its transaction ends
 PAGE = 500  # tasks exported, and rows written, at once: some 1 MB
 CHECKPOINT_COUNT = 10_000  # tasks between two snapshots of one run: what a killed run has to export again
@@ -75,6 +76,22 @@ def refresh(store: Store, client: "LabelStudio", *, problem: str, project: "Proj
         if changed or gone:
             log.info("label_sync: %d tasks of project %d changed, %d deleted", len(changed), project.id, gone)
         return _keep(store, place, tasks=tasks, project=project, cutoff=cutoff)
+
+
+def mirrored(store: Store, problem: str) -> list[int]:
+    """Return the numbers of the projects that were ever mirrored."""
+    names = (entry.key.rpartition("/")[2].removesuffix(".json") for entry in store.list(f"label-studio/{problem}/"))
+    return [int(name) for name in names if name.isdigit()]
+
+
+def snapshot_of(store: Store, problem: str, project: int) -> Artifact | None:
+    """Return the newest snapshot of a project, as it was last mirrored."""
+    place = f"label-studio/{problem}/{project}.json"
+    if not store.exists(place):
+        return None
+    with suppress(ValidationError):
+        return _State.model_validate_json(store.read(place)).snapshot
+    return None
 
 
 def documents(store: Store, snapshot: Artifact) -> Iterator[dict[str, Any]]:
@@ -118,7 +135,7 @@ def _changed(
 def _keep(store: Store, place: str, *, tasks: "_Tasks", project: "Project", cutoff: datetime | None) -> Artifact:
     with TemporaryDirectory() as folder:
         path = write_rows(Path(folder) / "tasks.parquet", tasks.batches(), schema=TASKS)
-        snapshot = store.publish(path, "label-studio/snapshots", suffix=".parquet")
+        snapshot = store.publish(path, SNAPSHOTS, suffix=".parquet")
     state = _State(project_made_at=project.made_at, snapshot=snapshot, cutoff=cutoff)
     store.write(place, state.model_dump_json().encode())
     return snapshot

@@ -39,9 +39,9 @@ class Place:
     def leftovers(self) -> list[Path]:
         return list((self.home / "cache/registry").iterdir())
 
-    def write(self, content: str) -> Path:
+    def write(self, content: str | bytes) -> Path:
         path = self.folder / uuid.uuid4().hex
-        path.write_text(content)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
         return path
 
     def draft(self, manifest: str, *shards: str) -> tuple[c.DatasetVersion, dict[str, Path]]:
@@ -64,11 +64,18 @@ class Place:
         version, files = self.draft(manifest, *shards)
         return self.registry.commit_dataset(version, files=files)
 
-    def commit_model(self, content: str, *, ready: bool = True, met: str | None = None) -> Any:
+    def commit_model(
+        self,
+        content: str | bytes,
+        *,
+        ready: bool = True,
+        met: str | None = None,
+        dataset: c.DatasetVersion | None = None,
+    ) -> Any:
         archive = self.write(content)
         package = self.registry.artifact(archive)
         model = c.TrainedModel(
-            dataset=self.draft("manifest", "shard")[0],
+            dataset=dataset or self.draft("manifest", "shard")[0],
             recipe={"epochs": 1},
             seed=1,
             checkpoint=package,
