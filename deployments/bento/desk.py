@@ -39,6 +39,11 @@ class Desk:
         self._reading: asyncio.Task[None] | None = None
         self._waiting_count, self._mean_seconds = 0, 0.0
 
+    @property
+    def is_crowded(self) -> bool:
+        """True if a picture more would not be the next to be read."""
+        return self._waiting_count > 1
+
     def admit(self, count: int) -> None:
         """Refuse with 503 what would wait too long; a batch larger than the queue is taken when nothing waits."""
         if self._waiting_count and self._waiting_count + count > self._most_waiting:

@@ -1,5 +1,6 @@
 """What can be asked of the service."""
 
+import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated
@@ -19,6 +20,9 @@ from openapi import PICTURE, PICTURES, described
 from refusal import Refused, answer_errors
 from sight import Read
 
+# A connection stays with the process that took it, and one process may have taken all. Where several wait, some are
+# to connect again: a process that has nothing to do is the first to answer then.
+SENT_ON = 1 / 16
 OPT_OUT = "X-Loopline-Capture"  # off: the answer and its picture are not kept
 
 
@@ -46,12 +50,13 @@ def make_api() -> FastAPI:
     return api
 
 
-def _staff(request: Request) -> Staff:
+# Both are async, since what is not runs in a thread, which costs more than they do.
+async def _staff(request: Request) -> Staff:
     staff: Staff = request.app.state.staff
     return staff
 
 
-def _visit(request: Request) -> Visit:
+async def _visit(request: Request) -> Visit:
     visit: Visit = request.state.visit
     return visit
 
@@ -60,11 +65,13 @@ With = Annotated[Staff, Depends(_staff)]
 Of = Annotated[Visit, Depends(_visit)]
 
 
-async def read(request: Request, staff: With) -> Reading:
+async def read(request: Request, response: Response, staff: With, visit: Of) -> Reading:
     """Read one picture of a line: PNG, JPEG, WEBP or TIFF, upright or as its EXIF tag says."""
     staff.desk.admit(1)
+    if staff.desk.is_crowded and random.random() < SENT_ON:  # noqa: S311  # no secret
+        response.headers["Connection"] = "close"
     found = await staff.desk.read(await uploads.pictures(request, most=1))
-    (answer,) = _answers(found, request, staff)
+    (answer,) = _answers(found, request, visit, staff)
     if isinstance(answer, Refusal):
         raise Refused(400, answer.error)
     return answer
@@ -75,7 +82,7 @@ async def read_batch(request: Request, staff: With, visit: Of) -> ReadingBatch:
     staff.desk.admit(1)
     pictures = await uploads.pictures(request, most=staff.rules.settings.most_batch)
     staff.rules.charge(visit, len(pictures) - 1)
-    return ReadingBatch(readings=tuple(_answers(await staff.desk.read(pictures), request, staff)))
+    return ReadingBatch(readings=tuple(_answers(await staff.desk.read(pictures), request, visit, staff)))
 
 
 async def correct(correction: Correction, staff: With, visit: Of) -> Thanks:
@@ -99,8 +106,10 @@ async def tell_numbers() -> Response:
     return Response(await run_in_threadpool(page), media_type=CONTENT_TYPE_LATEST)
 
 
-def _answers(found: Iterable[Read | DataError], request: Request, staff: Staff) -> Iterator[Reading | Refusal]:
-    kept, key = request.headers.get(OPT_OUT, "").lower() != "off", _visit(request).key or ""
+def _answers(
+    found: Iterable[Read | DataError], request: Request, visit: Visit, staff: Staff
+) -> Iterator[Reading | Refusal]:
+    kept, key = request.headers.get(OPT_OUT, "").lower() != "off", visit.key or ""
     for one in found:
         if isinstance(one, DataError):
             yield Refusal(error=f"the picture can't be read: {one}")

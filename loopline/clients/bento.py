@@ -19,8 +19,8 @@ MODULES = (  # what an answer needs
     *("captures.py", "clients/__init__.py", "clients/store.py", "locking.py", "spool.py", "spool_folder.py"),
 )
 LIBRARIES = (
-    *("boto3", "fastapi", "numpy", "onnxruntime", "pillow", "prometheus-client", "psutil", "pydantic"),
-    *("pydantic-settings", "python-dotenv", "python-multipart", "pyyaml", "rich", "starlette"),
+    *("boto3", "fastapi", "httptools", "numpy", "onnxruntime", "pillow", "prometheus-client", "psutil", "pydantic"),
+    *("pydantic-settings", "python-dotenv", "python-multipart", "pyyaml", "rich", "starlette", "uvloop"),
 )
 BUILD_SECONDS = 120
 

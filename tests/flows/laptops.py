@@ -53,6 +53,7 @@ class Laptop:
     @property
     def environment(self) -> dict[str, str]:
         ours = {"LOOPLINE_HOME": str(self.home), "LOOPLINE_TRAIN__ACCELERATOR": "cpu", "COLUMNS": "200"}
+        ours["LOOPLINE_TRAIN__THREADS"] = "1"  # other tests run beside
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("LOOPLINE_", "PREFECT_"))}
         return kept | ours | self.settings
 
