@@ -20,8 +20,8 @@ from openapi import PICTURE, PICTURES, described
 from refusal import Refused, answer_errors
 from sight import Read
 
-# A connection stays with the process that took it, and one process may have taken all. Where several wait, some are
-# to connect again: a process that has nothing to do is the first to answer then.
+# A connection stays with the process that took it, and one process may have taken all. Where several wait, some
+# callers are told to connect again: a process that has nothing to do is the first to answer then.
 SENT_ON = 1 / 16
 OPT_OUT = "X-Loopline-Capture"  # off: the answer and its picture are not kept
 
