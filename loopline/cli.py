@@ -12,6 +12,7 @@ from rich.table import Table
 from loopline.cli_captures import forget, trace
 from loopline.cli_datasets import dataset
 from loopline.cli_export import export
+from loopline.cli_image import image
 from loopline.cli_labels import labels
 from loopline.cli_reading import read
 from loopline.terminal import FAILED, Commands, Problem, read_settings, shown
@@ -31,6 +32,7 @@ app = typer.Typer(
 app.add_typer(dataset, name="dataset")
 app.add_typer(labels, name="labels")
 app.command()(export)
+app.command()(image)
 app.command()(read)
 app.command()(forget)
 app.command()(trace)

@@ -23,6 +23,7 @@ Run = Callable[[Fed], npt.NDArray[np.float32]]
 T = TypeVar("T")
 
 BATCH_LINES = 16  # lines of similar width read together
+PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")  # the first that there is
 NETWORK = "model.onnx"  # in a package, as the next one
 LANGUAGE = "language.json"  # in a package whose decoder knows language
 
@@ -126,14 +127,18 @@ def batches(lines: Sequence[Pixels], batch_lines: int = BATCH_LINES) -> Iterator
 
 
 def onnx_run(network: bytes, *, threads: int = 1) -> Run:
-    """Return a function that runs an ONNX network on the CPU; IntegrityError for bytes that are none."""
+    """Return a function that runs an ONNX network, on a GPU where this ONNX Runtime was built for one.
+
+    IntegrityError for bytes that are no network.
+    """
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     try:
-        session = ort.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+        there = set(ort.get_available_providers())
+        session = ort.InferenceSession(network, options, providers=[one for one in PROVIDERS if one in there])
     except Exception as error:  # its own share no base
         raise IntegrityError(f"this is no network that ONNX Runtime can run: {str(error).splitlines()[0]}") from None
     return lambda fed: session.run(None, dict(fed))[0]

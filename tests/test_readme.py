@@ -12,7 +12,7 @@ from loopline.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-OURS = re.sub(r"loopline prefect .*|tensorboard .*", "", README)
+OURS = re.sub(r"loopline prefect .*|tensorboard .*|docker .*", "", README)
 BLOCKS = "\n".join(re.findall(r"^```\n(.*?)^```", README, re.DOTALL | re.MULTILINE))
 
 
