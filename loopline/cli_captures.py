@@ -62,7 +62,7 @@ def trace(
     if as_json:
         typer.echo(document)
     else:
-        shown.print(tree, soft_wrap=True)
+        shown.print(tree)
 
 
 def _prediction_tree(found: "PredictionTrace") -> Tree:
