@@ -192,7 +192,7 @@ def test_the_command_writes_tables_and_lines(keeping: Served, folder: Path, tmp_
 def test_the_lines_of_the_readme_work(keeping: Served, tmp_path: Path) -> None:
     (block,) = [part for part in README.split("```") if "from loopline.client import" in part]
     code = block.removeprefix("python\n")
-    assert len(code.strip().splitlines()) == 8
+    assert sum(bool(line.strip()) for line in code.splitlines()) == 8
     samples = tmp_path / ".loopline" / "samples" / "images"
     samples.mkdir(parents=True)
     (samples / "02000.png").write_bytes(PNG)
