@@ -15,6 +15,7 @@ from loopline.supervised import write_private
 STORE_PORT = 4300
 PREFECT_PORT = 4200  # where Prefect's own documentation puts it
 LABEL_STUDIO_PORT = 8080  # likewise
+WORKER_PORT = 8787
 READER_PORT = 3000  # BentoML's own
 DEMO_PORT = 7860  # Gradio's own
 LABEL_STUDIO_USER = "loopline@localhost"  # it signs in with what looks like an e-mail address; nothing is sent there
@@ -35,7 +36,7 @@ def write_addresses(home: Path, addresses: LaptopAddresses) -> None:
 
 
 def choose_addresses(
-    settings: Settings, *, last: LaptopAddresses | None, labels: bool, bento: str, running: bool
+    settings: Settings, *, last: LaptopAddresses | None, labels: bool, worker: bool, bento: str, running: bool
 ) -> LaptopAddresses:
     """Choose ports, keeping those and the keys of the last start where possible; `running`: its ports are ours.
 
@@ -47,6 +48,7 @@ def choose_addresses(
         "store": (laptop.store_port, used.get("store"), STORE_PORT),
         "prefect": (laptop.prefect_port, used.get("prefect"), PREFECT_PORT),
         **({"labels": (laptop.label_studio_port, used.get("labels"), LABEL_STUDIO_PORT)} if labels else {}),
+        **({"worker": (laptop.worker_port, used.get("worker"), WORKER_PORT)} if worker else {}),
         **({"reader": (laptop.reader_port, used.get("reader"), READER_PORT)} if bento else {}),
         **({"demo": (laptop.demo_port, used.get("demo"), DEMO_PORT)} if bento else {}),
     }
@@ -57,8 +59,11 @@ def choose_addresses(
         "store_url": f"http://127.0.0.1:{ports['store']}",
         "prefect_url": f"http://127.0.0.1:{ports['prefect']}/api",
         "labels": labels,
+        "worker": worker,
         "bento": bento,
     }
+    if worker:
+        chosen["worker_url"] = f"http://127.0.0.1:{ports['worker']}"
     kept = last or _with_new_keys(chosen)
     more = (_label_studio(kept, port=ports["labels"]) if labels else {}) | (_demo(kept, ports) if bento else {})
     return kept.model_copy(update=chosen | more)
@@ -89,7 +94,7 @@ def _ports(last: LaptopAddresses | None) -> dict[str, int]:
     if last is None:
         return {}
     urls = {"store": last.store_url, "prefect": last.prefect_url, "labels": last.label_studio_url}
-    urls |= {"reader": last.reader_url, "demo": last.demo_url}
+    urls |= {"worker": last.worker_url, "reader": last.reader_url, "demo": last.demo_url}
     return {name: port for name, url in urls.items() if url and (port := urlsplit(url).port)}
 
 

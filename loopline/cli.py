@@ -43,19 +43,38 @@ def up(
     labels: Annotated[
         bool | None, typer.Option(help="With Label Studio, or without it; unset: as at the last start.")
     ] = None,
+    worker: Annotated[
+        bool | None,
+        typer.Option(help="With a worker that runs what is deployed, or without; unset: as at the last start."),
+    ] = None,
     demo: Annotated[
         bool | None,
         typer.Option(help="With a page to try the champion on, or without it; unset: as at the last start."),
     ] = None,
 ) -> None:
-    """Start the object store, the Prefect server and, if asked, Label Studio and a demo page; say where they listen."""
-    from loopline import local
+    """Start object store and Prefect server; if asked, Label Studio, a worker, a demo page; say where they listen."""
+    from loopline import deploying, local
 
     settings = read_settings()
     with Console(stderr=True).status("starting the services; Prefect takes some 10 seconds") as waiting:
-        services = local.up(settings, labels=labels, demo=demo, tell=waiting.update)
+        services = local.up(settings, labels=labels, worker=worker, demo=demo, tell=waiting.update)
+        if any(service.name == "worker" for service in services):
+            deploying.deploy(settings, tell=waiting.update)
     for service in services:
         shown.print(f"{service.name:<14}{service.state:<10}{service.address}")
+
+
+@app.command()
+def deploy() -> None:
+    """Make the deployments of prefect.yaml on the Prefect server, and delete those that it no longer names."""
+    from loopline import deploying
+
+    settings = read_settings()
+    with Console(stderr=True).status("deploying") as waiting:
+        names, orphans = deploying.deploy(settings, tell=waiting.update)
+    shown.print(*names, sep="\n")
+    for name in orphans:
+        shown.print(f"{name} was deleted: prefect.yaml no longer names it")
 
 
 @app.command()
@@ -81,7 +100,7 @@ def status() -> None:
 @app.command()
 def logs(
     service: Annotated[
-        str | None, typer.Argument(help="store, prefect, label-studio, reader, demo or supervisor; unset: all.")
+        str | None, typer.Argument(help="store, prefect, label-studio, worker, reader, demo or supervisor; unset: all.")
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is written from now on.")] = False,
 ) -> None:

@@ -38,25 +38,27 @@ def up(
     settings: Settings,
     *,
     labels: bool | None = None,
+    worker: bool | None = None,
     demo: bool | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> list[ServiceStatus]:
     """Start what does not run yet, wait until it answers, write its addresses, make bucket and access token.
 
-    `labels` adds Label Studio or leaves it out, `demo` a page to try the champion on; None: as at the last start.
-    `tell` hears what takes long. Raises FinalError if a service ends while it starts, Label Studio can't be installed
-    or there is no champion to show, UnreachableError if one does not answer in time.
+    `labels` adds Label Studio or leaves it out, `worker` a worker of the pool `laptop`, `demo` a page to try the
+    champion on; None: as at the last start. `tell` hears what takes long. Raises FinalError if a service ends while it
+    starts, Label Studio can't be installed or there is no champion to show, UnreachableError if one does not answer.
     """
     home = settings.folder
     with _held(home):
         labels = _wants_labels(settings, labels)
+        worker = _wants_worker(settings, worker)
         bento = _wanted_bento(settings, demo)
-        services = _running_services(settings, labels=labels, bento=bento)
+        services = _running_services(settings, labels=labels, worker=worker, bento=bento)
         if services:
             supervised.start_ended(home)
             supervised.wait_until_healthy(home, services)
         else:
-            _start(settings, labels=labels, bento=bento, tell=tell)
+            _start(settings, labels=labels, worker=worker, bento=bento, tell=tell)
         if settings.store.endpoint == LAPTOP:
             Store(settings.resolved_store()).ensure_bucket()
         if labels:
@@ -78,7 +80,7 @@ def status(settings: Settings) -> list[ServiceStatus]:
     places = {"store": settings.store.endpoint, "prefect": settings.prefect.api_url}
     if settings.label_studio.url != LAPTOP or "label-studio" in services:
         places["label-studio"] = settings.label_studio.url
-    places |= {name: LAPTOP for name in ("reader", "demo") if name in services}
+    places |= {name: LAPTOP for name in ("worker", "reader", "demo") if name in services}
     return [
         _status(name, services.get(name), process=processes.get(name))
         if place == LAPTOP
@@ -126,22 +128,30 @@ def _wants_labels(settings: Settings, asked: bool | None) -> bool:
     return settings.label_studio.url == LAPTOP and (before if asked is None else asked)
 
 
+def _wants_worker(settings: Settings, asked: bool | None) -> bool:
+    last = last_addresses(settings.folder)
+    return (last is not None and last.worker) if asked is None else asked
+
+
 def _wanted_bento(settings: Settings, asked: bool | None) -> str:
     last = last_addresses(settings.folder)
     before = last is not None and last.bento != ""
     return champion_bento(settings) if (before if asked is None else asked) else ""
 
 
-def _running_services(settings: Settings, *, labels: bool, bento: str) -> list[Service]:
+def _running_services(settings: Settings, *, labels: bool, worker: bool, bento: str) -> list[Service]:
     """Return the services of the last start if they are what the settings still ask for and supervisord runs."""
     last = last_addresses(settings.folder)
-    if last is None or choose_addresses(settings, last=last, labels=labels, bento=bento, running=True) != last:
+    if (
+        last is None
+        or choose_addresses(settings, last=last, labels=labels, worker=worker, bento=bento, running=True) != last
+    ):
         return []
     services = laptop_services(settings, last)
     return services if supervised.runs_exactly(settings.folder, services) else []
 
 
-def _start(settings: Settings, *, labels: bool, bento: str, tell: Callable[[str], None]) -> None:
+def _start(settings: Settings, *, labels: bool, worker: bool, bento: str, tell: Callable[[str], None]) -> None:
     home = settings.folder
     if labels:
         if settings.laptop.label_studio_database:
@@ -150,7 +160,7 @@ def _start(settings: Settings, *, labels: bool, bento: str, tell: Callable[[str]
         tell("starting the services; Label Studio takes half a minute the first time")
     supervised.end_all(home)
     last = last_addresses(home)
-    addresses = choose_addresses(settings, last=last, labels=labels, bento=bento, running=False)
+    addresses = choose_addresses(settings, last=last, labels=labels, worker=worker, bento=bento, running=False)
     services = laptop_services(settings, addresses)
     if services or last:
         write_addresses(home, addresses)

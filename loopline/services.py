@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from loopline.keys import hash_of
 from loopline.label_studio_database import database_fingerprint, database_variables
 from loopline.label_studio_venv import fingerprint, venv_folder
-from loopline.settings import LAPTOP, LaptopAddresses, Settings
+from loopline.settings import LAPTOP, LaptopAddresses, Settings, as_environment
 from loopline.supervised import Service
 
 # The user's own servers and keys are no affair of the laptop's.
@@ -39,6 +39,8 @@ def laptop_services(settings: Settings, addresses: LaptopAddresses) -> list[Serv
     if addresses.labels:
         database = database_fingerprint(settings.laptop.label_studio_database, key=addresses.label_studio_password)
         services.append(_label_studio(addresses.label_studio_url, venv=fingerprint(settings), database=database))
+    if addresses.worker:
+        services.append(_worker(addresses))
     if addresses.bento:
         services += [_reader(settings, addresses), _demo(addresses)]
     return services
@@ -56,6 +58,7 @@ def services_environment(settings: Settings, addresses: LaptopAddresses) -> dict
         **_store_secrets(home, addresses),
         **(_label_studio_secrets(home, addresses) if addresses.labels else {}),
         **(database_variables(database) if addresses.labels and database else {}),
+        **(_worker_settings(settings, addresses) if addresses.worker else {}),
         **(_reader_secrets(settings, addresses) if addresses.bento else {}),
     }
 
@@ -146,6 +149,29 @@ def _label_studio(url: str, *, venv: str, database: str) -> Service:
             # So that it is another service, to be started anew, in another environment or with another database.
             "LOOPLINE_VENV": venv,
             "LOOPLINE_DATABASE": database,
+        },
+    )
+
+
+def _worker_settings(settings: Settings, addresses: LaptopAddresses) -> dict[str, str]:
+    """Return what a worker's flows need: what the user set, wherever it was read from, and where Prefect is."""
+    server = addresses.prefect_url if settings.prefect.api_url == LAPTOP else settings.prefect.api_url
+    return as_environment(settings) | {"PREFECT_API_URL": server, "DO_NOT_TRACK": "1"}
+
+
+def _worker(addresses: LaptopAddresses) -> Service:
+    where, python = urlsplit(addresses.worker_url), Path(sys.executable).name
+    return Service(
+        name="worker",
+        url=addresses.worker_url,
+        health="/health",
+        command=f"{python} -P -m prefect worker start --pool laptop --type process --with-healthcheck",
+        environment={
+            "PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1",
+            "PREFECT_WORKER_WEBSERVER_PORT": str(where.port),
+            "PREFECT_LOGGING_EXTRA_LOGGERS": "loopline",
+            "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+            "GOMP_SPINCOUNT": "10000",
         },
     )
 

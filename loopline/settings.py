@@ -33,7 +33,7 @@ KeptSecret = Annotated[SecretStr, PlainSerializer(SecretStr.get_secret_value, re
 class LaptopAddresses(BaseModel):
     """Where this machine's services listen and which keys they take: LOOPLINE_HOME/addresses.json, mode 0600.
 
-    `labels` tells whether the last start was one with Label Studio, `bento` what the demo page showed, "" without one.
+    `labels` and `worker` tell whether the last start was one with them, `bento` what the demo page showed, if it did.
     What else is known of them stays when they are left out.
     """
 
@@ -46,6 +46,8 @@ class LaptopAddresses(BaseModel):
     label_studio_user: str = ""
     label_studio_password: KeptSecret = SecretStr("")
     label_studio_token: KeptSecret = SecretStr("")
+    worker: bool = False
+    worker_url: str = ""
     bento: str = ""
     reader_url: str = ""
     reader_key: KeptSecret = SecretStr("")
@@ -73,6 +75,9 @@ class LaptopSettings(BaseModel):
     store_port: int | None = Field(None, ge=1, le=65535, description="Unset: that of the last start, else 4300.")
     prefect_port: int | None = Field(None, ge=1, le=65535, description="Unset: that of the last start, else 4200.")
     label_studio_port: int | None = Field(None, ge=1, le=65535, description="Unset: that of the last start, else 8080.")
+    worker_port: int | None = Field(
+        None, ge=1, le=65535, description="Of the worker's health check. Unset: that of the last start, else 8787."
+    )
     reader_port: int | None = Field(None, ge=1, le=65535, description="Unset: that of the last start, else 3000.")
     demo_port: int | None = Field(None, ge=1, le=65535, description="Unset: that of the last start, else 7860.")
     label_studio_venv: Path | None = Field(
@@ -317,6 +322,21 @@ class Settings(BaseSettings):
         """Return the npm registry's address; npm itself takes its setting from the environment in either case."""
         names = ("npm_config_registry", "NPM_CONFIG_REGISTRY")
         return self.export.npm_registry or next(filter(None, map(os.environ.get, names)), NPM_REGISTRY)
+
+
+def as_environment(settings: Settings) -> dict[str, str]:
+    """Return the variables by which another process reads what was set here, in the environment or in .env.
+
+    Secrets are among them. The home folder is not: where it lies is each process's own affair.
+    """
+    found: dict[str, str] = {}
+    for section in settings.model_fields_set - {"home"}:
+        for name in getattr(settings, section).model_fields_set:
+            value = getattr(getattr(settings, section), name)
+            if value is not None:
+                told = value.get_secret_value() if isinstance(value, SecretStr) else value
+                found[f"LOOPLINE_{section}__{name}".upper()] = str(told.absolute() if isinstance(told, Path) else told)
+    return found
 
 
 def read_settings() -> Settings:

@@ -103,8 +103,7 @@ def orchestrator(laptop: Laptop, lines: Path, tmp_path_factory: pytest.TempPathF
     with httpx.Client(base_url=url, timeout=30) as api:
         found = Orchestrator(alone, api)
         shutil.copytree(lines, found.bucket / ORDER["source"])
-        found.ask("/work_pools/", name="laptop", type="process")
-        found.command("prefect", "--no-prompt", "deploy", "--all")
+        assert alone.call("deploy").code == 0
         yield found
 
 
@@ -176,3 +175,36 @@ def test_every_field_of_the_start_form_has_a_title_and_a_description(
     }
     assert some <= set(fields)
     assert [known for known, field in fields.items() if not (field.get("title") and field.get("description"))] == []
+
+
+def test_deployed_again_there_is_nothing_new_and_no_orphan(orchestrator: Orchestrator) -> None:
+    flow = orchestrator.deployment()["flow_id"]
+    for name, tags in {"old-name": ["loopline"], "somebody-elses": ["theirs"]}.items():
+        orchestrator.ask("/deployments/", name=name, flow_id=flow, tags=tags)
+    first = orchestrator.laptop.call("deploy")
+    assert "build-model/old-name was deleted: prefect.yaml no longer names it" in first.out
+    before = {one["id"]: one["name"] for one in orchestrator.ask("/deployments/filter")}
+    assert "somebody-elses" in before.values() and "old-name" not in before.values()
+    again = orchestrator.laptop.call("deploy")
+    assert (again.code, "deleted" in again.out) == (0, False)
+    assert {one["id"]: one["name"] for one in orchestrator.ask("/deployments/filter")} == before
+
+
+def test_a_worker_of_the_laptop_runs_what_is_asked_for_with_the_users_settings(orchestrator: Orchestrator) -> None:
+    late = "20250101-00000000000000000000-00000000000000000000000000000000"
+    (orchestrator.bucket / "captured" / "dt=2025-01-01").mkdir(parents=True)
+    (orchestrator.bucket / "captured" / "dt=2025-01-01" / f"{late}.png").write_bytes(b"over its days")
+    assert "worker        running" in orchestrator.laptop.call("up", "--worker").out
+    try:
+        deployment = orchestrator.deployment("housekeeping")
+        run = orchestrator.ask(f"/deployments/{deployment['id']}/create_flow_run")
+        eventually(
+            lambda: orchestrator.api.get(f"/flow_runs/{run['id']}").json()["state_type"] in ("COMPLETED", "FAILED"),
+            seconds=120,
+        )
+        assert orchestrator.api.get(f"/flow_runs/{run['id']}").json()["state_type"] == "COMPLETED"
+        assert list((orchestrator.bucket / "captured").rglob("*.png")) == [], (
+            "in the bucket that the user's settings name"
+        )
+    finally:
+        assert "worker" not in orchestrator.laptop.call("up", "--no-worker").out
