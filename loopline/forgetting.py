@@ -156,7 +156,11 @@ def _drop_tasks(store: Store, client: Callable[[], "LabelStudio"], doomed: _Doom
     count = 0
     for number in mirrored(store, problem) if doomed.ids else ():
         server = client()
-        project = server.project(number)
+        try:
+            project = server.project(number)
+        except DataError as error:
+            log.warning("housekeeping: %s, and its tasks with it", error)
+            continue
         snapshot = refresh(store, server, problem=problem, project=project)
         tasks = [int(task["id"]) for task in documents(store, snapshot) if doomed.takes(task)]
         if tasks:

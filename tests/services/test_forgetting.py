@@ -73,6 +73,7 @@ def test_one_answer_is_forgotten_wherever_it_went(desk: Desk) -> None:
     desk.mirror()
     image = desk.shown()[name]["image_sha256"]
     assert len(words_in_store(desk, "sesame")) >= 3, "the correction, and snapshots before and after it was labelled"
+    desk.store.write("label-studio/handwriting/999999.json", b"a project that is no longer there")
     done = forgotten(desk, name)
     assert (done.capture_count, done.task_count, done.image_count, done.held) == (1, 1, 1, {})
     assert done.snapshot_count >= 2
