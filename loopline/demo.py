@@ -5,7 +5,7 @@ from loopline.clients.store import Store
 from loopline.errors import ConfigError
 from loopline.registry import Registry
 from loopline.scratch import private_folder
-from loopline.settings import LaptopAddresses, Settings
+from loopline.settings import LAPTOP, LaptopAddresses, Settings
 
 PROBLEM = "handwriting"  # what the page can show
 NO_CHAMPION = "there is no model to show yet; `loopline run` builds one (`make run`, from drawn samples)"
@@ -17,8 +17,8 @@ def champion_bento(settings: Settings) -> str:
     Raises ConfigError if there is no champion, and what registry and store raise.
     """
     home = settings.folder
-    if not LaptopAddresses.path(home).exists():
-        raise ConfigError(NO_CHAMPION)
+    if settings.store.endpoint == LAPTOP and not LaptopAddresses.path(home).exists():
+        raise ConfigError(NO_CHAMPION)  # nothing was ever started
     store = settings.resolved_store()
     champion = Registry(settings.resolved_registry(), store, home=home).champion(PROBLEM)
     if champion is None:

@@ -14,7 +14,7 @@ from bentos import KEYS, Served
 from test_service_pictures import PNG
 
 from loopline.errors import ConfigError
-from loopline.image import CPU_BASE, GPU_BASE, write_context
+from loopline.image import CPU_BASE, GPU_BASE, GPU_RUNTIME, write_context
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +33,12 @@ def lines(context: Path) -> list[str]:
 def command_of(context: Path, instruction: str) -> list[str]:
     (found,) = [line for line in lines(context) if line.startswith(instruction)]
     return list(re.findall(r'"([^"]+)"', found.partition("[")[2]))
+
+
+def pip(*arguments: str | Path) -> str:
+    """Run pip, which knows where packages come from here; what it said."""
+    command = [sys.executable, "-m", "pip", *map(str, arguments)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def test_all_that_is_copied_is_there_and_the_user_is_no_root(context: Path) -> None:
@@ -55,17 +61,20 @@ def test_what_a_gpu_gets_as_it_is_rendered(bento: Path, tmp_path: Path) -> None:
     write_context(bento, tmp_path / "gpu", gpu=True)
     assert f"ARG BASE={GPU_BASE}" in lines(tmp_path / "gpu")
     assert any("python3-venv" in line for line in lines(tmp_path / "gpu"))
-    names = [one.partition("==")[0] for one in (tmp_path / "gpu/requirements.txt").read_text().splitlines()]
-    assert "onnxruntime-gpu" in names and "onnxruntime" not in names
+    pinned = (tmp_path / "gpu/requirements.txt").read_text().splitlines()
+    assert GPU_RUNTIME in pinned and not any(one.startswith("onnxruntime==") for one in pinned)
+    name, _, version = GPU_RUNTIME.partition("==")
+    there = ["--python-version", "3.12", "--platform", "manylinux_2_28_x86_64", "--only-binary", ":all:"]  # the base's
+    listed = pip("index", "versions", name, *there)
+    assert version in listed.replace(",", " ").split()
 
 
 def test_it_serves_from_just_these_files_in_a_fresh_environment_and_writes_to_neither(
     context: Path, tmp_path: Path
 ) -> None:
-    venv, uv = tmp_path / "venv", Path(sys.executable).with_name("uv")
-    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, venv], check=True)
-    pins = ["--requirement", str(context / "requirements.txt"), "--no-deps"]
-    subprocess.run([uv, "pip", "install", "--quiet", "--python", venv / "bin/python", *pins], check=True)
+    venv = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    pip("--python", venv / "bin/python", "install", "--no-deps", "--requirement", context / "requirements.txt")
     files, writable = tmp_path / "srv", tmp_path / "tmp"
     shutil.copytree(context, files)
     writable.mkdir()
