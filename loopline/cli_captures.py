@@ -20,13 +20,9 @@ def forget(
     from loopline import commands, forgetting
 
     settings = read_settings()
-    done = forgetting.forget(
-        commands.store(settings),
-        lambda: commands.label_studio(settings),
-        prediction_id,
-        problem=problem,
-        datasets=commands.registry(settings).datasets(problem),
-    )
+    datasets = commands.registry(settings).datasets(problem)
+    places = forgetting.Places(commands.store(settings), lambda: commands.label_studio(settings), problem, datasets)
+    done = forgetting.forget(places, prediction_id)
     shown.print(
         f"deleted: {done.capture_count} captures, {done.task_count} label tasks, {done.snapshot_count} copies of them, "
         f"{done.image_count} images; what arrives later is deleted by `housekeeping`",

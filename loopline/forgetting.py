@@ -8,7 +8,7 @@ A tombstone stays for as long as captures do, by its own day: what a spool deliv
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
@@ -26,20 +26,34 @@ from loopline.clients.store import Store, in_parallel
 from loopline.contracts import DatasetVersion
 from loopline.errors import DataError
 from loopline.manifest import read_manifest
-from loopline.mirror import SNAPSHOTS, documents, mirrored, refresh
+from loopline.mirror import SNAPSHOTS, documents, drop_mirror, mirrored, refresh
 
 if TYPE_CHECKING:
     from loopline.clients.label_studio import LabelStudio
 
 log = logging.getLogger(__name__)
 
+# The record last: without it nothing would lead to the image any more.
+ENDINGS = (PICTURE, CORRECTION, RECORD)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the captures of a problem may have gone; the labelling tool is asked for only where it was used."""
+
+    store: Store
+    label_studio: Callable[[], "LabelStudio"]
+    problem: str
+    datasets: Sequence[DatasetVersion]
+
 
 @dataclass
 class _Doomed:
-    """What is to go: ids, and the images that are known to belong to them."""
+    """What is to go: ids, their keys in the store, and the images that are known to belong to them."""
 
     asked: set[str]
     over: set[str]
+    keys: set[str]
     images: dict[str, str] = field(default_factory=dict)
     kept: set[str] = field(default_factory=set)  # ids over their days, of which people have labelled the task
     shown: set[str] = field(default_factory=set)  # images that other tasks show
@@ -50,9 +64,10 @@ class _Doomed:
 
     def takes(self, task: Mapping[str, Any]) -> bool:
         """Tell whether an exported task goes, and note what it shows."""
-        picture = captured_image(task.get("data") or {})
+        data = task.get("data") or {}
+        picture = captured_image(data)
         if picture is None or picture.capture not in self.ids:
-            self.shown.add(str((task.get("data") or {}).get("image_sha256")))
+            self.shown.add(str(data.get("image_sha256")))
             return False
         self.images[picture.capture] = picture.image_sha256
         if picture.capture not in self.asked and (task.get("annotations") or task.get("drafts")):
@@ -62,42 +77,29 @@ class _Doomed:
         return True
 
 
-def forget(
-    store: Store,
-    client: Callable[[], "LabelStudio"],
-    prediction_id: str,
-    *,
-    problem: str,
-    datasets: Sequence[DatasetVersion],
-) -> Swept:
+def forget(places: Places, prediction_id: str) -> Swept:
     """Delete one answer with all that came of it, but for dataset versions; DataError for what is no id."""
-    store.write(tombstone(prediction_id), b"")
-    return _erase(store, client, _Doomed(asked={prediction_id}, over=set()), problem=problem, datasets=datasets)
+    places.store.write(tombstone(prediction_id), b"")
+    keys = {entry.key for entry in places.store.list(place(prediction_id, ""))}
+    return _erase(places, _Doomed(asked={prediction_id}, over=set(), keys=keys))
 
 
-def sweep(
-    store: Store,
-    client: Callable[[], "LabelStudio"],
-    *,
-    problem: str,
-    datasets: Sequence[DatasetVersion],
-    days: int,
-    today: date,
-) -> Swept:
+def sweep(places: Places, *, days: int, today: date) -> Swept:
     """Delete what was asked to be forgotten, and captures that are older than so many days.
 
     A task that people have labelled outlives the days of its capture: it is data of the project by then.
     """
-    first = today - timedelta(days=days)
-    asked = set(_ids(store, f"{FORGOTTEN}/"))
-    over = {name for name in _ids(store, f"{CAPTURED}/dt=") if day_of(name) < first}
-    done = _erase(store, client, _Doomed(asked=asked, over=over), problem=problem, datasets=datasets)
+    store, first = places.store, today - timedelta(days=days)
+    asked = {name for _, name in _listed(store, f"{FORGOTTEN}/")}
+    keys = {key: name for key, name in _listed(store, f"{CAPTURED}/dt=") if name in asked or day_of(name) < first}
+    done = _erase(places, _Doomed(asked=asked, over=set(keys.values()) - asked, keys=set(keys)))
     gone = [tombstone(name) for name in asked if day_of(name) < first]
     list(in_parallel(store.delete, gone, title="housekeeping: tombstones"))
     return done
 
 
-def _ids(store: Store, prefix: str) -> Iterable[str]:
+def _listed(store: Store, prefix: str) -> Iterator[tuple[str, str]]:
+    """Yield keys with the id that each is of."""
     for entry in store.list(prefix):
         name = entry.key.rpartition("/")[2].partition(".")[0]
         try:
@@ -105,34 +107,24 @@ def _ids(store: Store, prefix: str) -> Iterable[str]:
         except DataError:
             log.warning("housekeeping: %s is no capture's, so it is left", store.url(entry.key))
         else:
-            yield name
+            yield entry.key, name
 
 
-def _erase(
-    store: Store,
-    client: Callable[[], "LabelStudio"],
-    doomed: _Doomed,
-    *,
-    problem: str,
-    datasets: Sequence[DatasetVersion],
-) -> Swept:
-    there = {entry.key for name in doomed.ids for entry in store.list(place(name, ""))}
-    for name in doomed.ids:
-        if place(name, RECORD) in there and (image := _image(store, name)):
-            doomed.images[name] = image
-    tasks = _drop_tasks(store, client, doomed, problem=problem)
-    versions = _versions_with(store, set(doomed.images.values()), datasets=datasets)
-    snapshots = _drop_snapshots(store, doomed, datasets=datasets)
-    blobs = _drop_blobs(store, doomed, problem=problem, held=set(versions))
-    drop_captures(store, problem, doomed.ids)
-    ends = (PICTURE, CORRECTION, RECORD)  # the record last: without it nothing would lead to the image any more
-    for end in ends:
-        list(
-            in_parallel(store.delete, sorted(there & {place(name, end) for name in doomed.ids}), title=f"delete {end}")
-        )
+def _erase(places: Places, doomed: _Doomed) -> Swept:
+    store = places.store
+    doomed.images |= _images(store, doomed)
+    tasks = _drop_tasks(places, doomed)
+    versions = _versions_with(store, set(doomed.images.values()), datasets=places.datasets)
+    snapshots = _drop_snapshots(places, doomed)
+    blobs = _drop_blobs(places, doomed, held=set(versions))
+    drop_captures(store, places.problem, doomed.ids)
+    names = {name for name in doomed.ids if any(place(name, ending) in doomed.keys for ending in ENDINGS)}
+    for ending in ENDINGS:
+        some = sorted(doomed.keys & {place(name, ending) for name in names})
+        list(in_parallel(store.delete, some, title=f"housekeeping: {ending}"))
     found = Swept(
-        problem=problem,
-        capture_count=len({key.rpartition("/")[2].partition(".")[0] for key in there}),
+        problem=places.problem,
+        capture_count=len(names),
         task_count=tasks,
         snapshot_count=snapshots,
         image_count=blobs,
@@ -145,47 +137,56 @@ def _erase(
     return found
 
 
-def _image(store: Store, name: str) -> str | None:
-    try:
-        return Capture.model_validate_json(store.read(place(name, RECORD))).image_sha256
-    except (DataError, ValidationError):
-        return None
+def _images(store: Store, doomed: _Doomed) -> dict[str, str]:
+    """Return the images of the records that are still there, by id."""
+
+    def read(name: str) -> str | None:
+        try:
+            return Capture.model_validate_json(store.read(place(name, RECORD))).image_sha256
+        except (DataError, ValidationError):
+            return None
+
+    names = sorted(name for name in doomed.ids if place(name, RECORD) in doomed.keys)
+    found = zip(names, in_parallel(read, names, title="housekeeping: records"), strict=True)
+    return {name: image for name, image in found if image}
 
 
-def _drop_tasks(store: Store, client: Callable[[], "LabelStudio"], doomed: _Doomed, *, problem: str) -> int:
+def _drop_tasks(places: Places, doomed: _Doomed) -> int:
     count = 0
-    for number in mirrored(store, problem) if doomed.ids else ():
-        server = client()
+    for number in mirrored(places.store, places.problem) if doomed.ids else ():
+        server = places.label_studio()
         try:
             project = server.project(number)
         except DataError as error:
             log.warning("housekeeping: %s, and its tasks with it", error)
+            drop_mirror(places.store, places.problem, number)
             continue
-        snapshot = refresh(store, server, problem=problem, project=project)
-        tasks = [int(task["id"]) for task in documents(store, snapshot) if doomed.takes(task)]
+        snapshot = refresh(places.store, server, problem=places.problem, project=project)
+        tasks = [int(task["id"]) for task in documents(places.store, snapshot) if doomed.takes(task)]
         if tasks:
             server.drop_tasks(number, tasks)
-            refresh(store, server, problem=problem, project=project)
+            refresh(places.store, server, problem=places.problem, project=project)
         count += len(tasks)
     return count
 
 
-def _drop_snapshots(store: Store, doomed: _Doomed, *, datasets: Sequence[DatasetVersion]) -> int:
+def _drop_snapshots(places: Places, doomed: _Doomed) -> int:
     """Delete the snapshots that hold what is to go, but for those that a dataset version names."""
     gone = {name: image for name, image in doomed.images.items() if name not in doomed.kept}
     if not gone:
         return 0
-    named = {one.labeled.label_snapshot.uri for one in datasets if one.labeled.label_snapshot}
-    places = [entry.key for entry in store.list(f"{SNAPSHOTS}/") if entry.key not in named]
-    holding = in_parallel(lambda key: _holds(store, key, gone), places, title="housekeeping: snapshots")
-    found = [key for key, holds in zip(places, holding, strict=True) if holds]
+    store, named = places.store, {one.labeled.label_snapshot for one in places.datasets}
+    frozen = {one.uri for one in named if one}
+    keys = [entry.key for entry in store.list(f"{SNAPSHOTS}/") if entry.key not in frozen]
+    holding = in_parallel(lambda key: _holds(store, key, gone), keys, title="housekeeping: snapshots")
+    found = [key for key, holds in zip(keys, holding, strict=True) if holds]
     list(in_parallel(store.delete, found, title="housekeeping: snapshots"))
     return len(found)
 
 
 def _holds(store: Store, key: str, gone: Mapping[str, str]) -> bool:
     table = pq.read_table(pa.BufferReader(store.read(key)), columns=["image_sha256", "document"])
-    rows = table.filter(pc.is_in(table["image_sha256"], pa.array(list(set(gone.values())), pa.string())))
+    rows = table.filter(_among(table, gone.values()))
     return any(f'"{name}"' in document for document in rows["document"].to_pylist() for name in gone)
 
 
@@ -193,17 +194,23 @@ def _versions_with(store: Store, images: set[str], *, datasets: Sequence[Dataset
     """Return the names of the dataset versions that hold an image, by the images that any holds."""
     found: dict[str, tuple[str, ...]] = {}
     for version in datasets if images else ():
-        for image in images & set(read_manifest(store, version.manifest)["image_sha256"].to_pylist()):
+        table = read_manifest(store, version.manifest)
+        for image in set(table.filter(_among(table, images))["image_sha256"].to_pylist()):
             found[image] = (*found.get(image, ()), version.name)
     return found
 
 
-def _drop_blobs(store: Store, doomed: _Doomed, *, problem: str, held: set[str]) -> int:
-    images = set(doomed.images.values()) - doomed.shown - held
-    for entry in store.list(f"index/{problem}/") if images else ():
+def _drop_blobs(places: Places, doomed: _Doomed, *, held: set[str]) -> int:
+    store, images = places.store, set(doomed.images.values()) - doomed.shown - held
+    for entry in store.list(f"index/{places.problem}/") if images else ():
         if not entry.key.endswith("/captures.parquet"):
             table = pq.read_table(pa.BufferReader(store.read(entry.key)), columns=["image_sha256"])
-            images -= set(table["image_sha256"].to_pylist())
+            images -= set(table.filter(_among(table, images))["image_sha256"].to_pylist())
     there = [f"blobs/{image}" for image in sorted(images) if store.exists(f"blobs/{image}")]
     list(in_parallel(store.delete, there, title="housekeeping: images"))
     return len(there)
+
+
+def _among(table: pa.Table, images: Iterable[str]) -> pa.ChunkedArray:
+    """Tell of each row whether it is of one of these images."""
+    return pc.is_in(table["image_sha256"], pa.array(sorted(set(images)), pa.string()))

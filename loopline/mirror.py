@@ -10,7 +10,7 @@ import json
 import logging
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -57,8 +57,10 @@ def refresh(store: Store, client: "LabelStudio", *, problem: str, project: "Proj
 
     Raises what the client raises; the snapshot that was there before then stays.
     """
-    place = f"label-studio/{problem}/{project.id}.json"
-    state = _state(store, place, project)
+    place = _place(problem, project.id)
+    state = _state(store, place)
+    if state and state.project_made_at != project.made_at:  # another server, or made anew
+        state = None
     with closing(_Tasks()) as tasks:
         if state:
             tasks.load(store, state.snapshot)
@@ -86,12 +88,13 @@ def mirrored(store: Store, problem: str) -> list[int]:
 
 def snapshot_of(store: Store, problem: str, project: int) -> Artifact | None:
     """Return the newest snapshot of a project, as it was last mirrored."""
-    place = f"label-studio/{problem}/{project}.json"
-    if not store.exists(place):
-        return None
-    with suppress(ValidationError):
-        return _State.model_validate_json(store.read(place)).snapshot
-    return None
+    state = _state(store, _place(problem, project))
+    return state.snapshot if state else None
+
+
+def drop_mirror(store: Store, problem: str, project: int) -> None:
+    """Forget that a project was mirrored; snapshots that were taken of it stay."""
+    store.delete(_place(problem, project))
 
 
 def documents(store: Store, snapshot: Artifact) -> Iterator[dict[str, Any]]:
@@ -112,15 +115,18 @@ def tasks_by_image(store: Store, snapshot: Artifact) -> dict[str, list[int]]:
     return found
 
 
-def _state(store: Store, place: str, project: "Project") -> _State | None:
+def _place(problem: str, project: int) -> str:
+    return f"label-studio/{problem}/{project}.json"
+
+
+def _state(store: Store, place: str) -> _State | None:
     if not store.exists(place):
         return None
     try:
-        state = _State.model_validate_json(store.read(place))
+        return _State.model_validate_json(store.read(place))
     except ValidationError:
-        log.warning("label_sync: %s is damaged, so project %d is read from its beginning", place, project.id)
+        log.warning("label_sync: %s is damaged, so the project is read from its beginning", store.url(place))
         return None
-    return state if state.project_made_at == project.made_at else None  # another server, or made anew
 
 
 def _changed(

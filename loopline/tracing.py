@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow.compute as pc
 from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import track
@@ -204,10 +205,11 @@ def _tasks(store: Store, image_sha256: str, *, problem: str) -> Iterator[TaskSee
 
 def _versions(store: Store, image_sha256: str, history: History) -> Iterator[InVersion]:
     for version in history.datasets:
-        rows = read_manifest(store, version.manifest).to_pylist()
-        row = next((row for row in rows if row["image_sha256"] == image_sha256), None)
-        if row is None:
+        table = read_manifest(store, version.manifest)
+        rows = table.filter(pc.equal(table["image_sha256"], image_sha256)).to_pylist()
+        if not rows:
             continue
+        row = rows[0]
         models = (one.judged for one in history.models if one.judged.packaged.report.model.dataset.name == version.name)
         yield InVersion(
             version=version.name,

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from loopline.capture_contracts import Swept
+from loopline.forgetting import Places
 from loopline.forgetting import sweep as delete
 from loopline.settings import Settings
 from tasks.caching import step
@@ -12,11 +13,5 @@ from tasks.places import label_studio, registry, store
 @step()
 def sweep(problem: str) -> Swept:
     """Delete it wherever it went but for dataset versions, which are named."""
-    return delete(
-        store(),
-        label_studio,
-        problem=problem,
-        datasets=registry().datasets(problem),
-        days=Settings().service.capture_days,
-        today=datetime.now(UTC).date(),
-    )
+    places = Places(store(), label_studio, problem, registry().datasets(problem))
+    return delete(places, days=Settings().service.capture_days, today=datetime.now(UTC).date())

@@ -8,7 +8,6 @@ import sys
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
 
 import packages
 import pyarrow.parquet as pq
@@ -21,10 +20,11 @@ from test_captured_images import Desk
 from loopline import tracing
 from loopline.capture_contracts import Swept
 from loopline.captures import bare_png, place, tombstone
+from loopline.clients.label_studio import LabelStudio
 from loopline.contracts import DatasetVersion
 from loopline.dataset import freeze
-from loopline.errors import DataError
-from loopline.forgetting import forget, sweep
+from loopline.errors import DataError, UnreachableError
+from loopline.forgetting import Places, forget, sweep
 from loopline.orders import SplitPlan
 from loopline.settings import Settings
 
@@ -57,12 +57,16 @@ def words_in_store(desk: Desk, word: str) -> list[str]:
     return found
 
 
+def places(desk: Desk, datasets: tuple[DatasetVersion, ...] = ()) -> Places:
+    return Places(desk.store, lambda: desk.client, "handwriting", datasets)
+
+
 def swept(desk: Desk, datasets: tuple[DatasetVersion, ...] = (), *, today: date = TODAY) -> Swept:
-    return sweep(desk.store, lambda: desk.client, problem="handwriting", datasets=datasets, days=90, today=today)
+    return sweep(places(desk, datasets), days=90, today=today)
 
 
 def forgotten(desk: Desk, name: str, datasets: tuple[DatasetVersion, ...] = ()) -> Swept:
-    return forget(desk.store, lambda: desk.client, name, problem="handwriting", datasets=datasets)
+    return forget(places(desk, datasets), name)
 
 
 def test_one_answer_is_forgotten_wherever_it_went(desk: Desk) -> None:
@@ -73,17 +77,34 @@ def test_one_answer_is_forgotten_wherever_it_went(desk: Desk) -> None:
     desk.mirror()
     image = desk.shown()[name]["image_sha256"]
     assert len(words_in_store(desk, "sesame")) >= 3, "the correction, and snapshots before and after it was labelled"
-    desk.store.write("label-studio/handwriting/999999.json", b"a project that is no longer there")
+    desk.store.write("label-studio/handwriting/999999.json", b"a project that was deleted there")
     done = forgotten(desk, name)
     assert (done.capture_count, done.task_count, done.image_count, done.held) == (1, 1, 1, {})
     assert done.snapshot_count >= 2
     assert set(desk.shown()) == {other}
     assert words_in_store(desk, "sesame") == []
+    assert not any(key.startswith("index/") for key in words_in_store(desk, name))
+    assert not desk.store.exists("label-studio/handwriting/999999.json")
     assert not desk.store.exists(f"blobs/{image}") and ends(desk, name) == set()
     assert ends(desk, other) == {".png", ".json", ".correction.json"}
     assert forgotten(desk, name).capture_count == 0
     with pytest.raises(DataError, match="was forgotten, as its user asked"):
         tracing.read_capture(desk.store, name)
+
+
+def test_what_was_begun_while_the_labelling_tool_was_down_is_ended_by_the_next_sweep(desk: Desk) -> None:
+    def down() -> LabelStudio:
+        raise UnreachableError("it is down")
+
+    name = put(desk.store, line("a"), correction="sesame")
+    desk.collect()
+    with pytest.raises(UnreachableError):
+        forget(Places(desk.store, down, "handwriting", ()), name)
+    assert ends(desk, name) == {".png", ".json", ".correction.json"}, "what leads to its task is still there"
+    assert desk.take_captures().image_count == 0, "and nobody is offered it any more"
+    done = swept(desk)
+    assert (done.capture_count, done.task_count, done.image_count) == (1, 1, 1)
+    assert words_in_store(desk, "sesame") == []
 
 
 def test_what_a_spool_delivers_late_goes_with_the_next_housekeeping(desk: Desk) -> None:
@@ -172,8 +193,7 @@ def command(circle: Circle, *arguments: str) -> subprocess.CompletedProcess[str]
         "LOOPLINE_STORE__SECRET_KEY": store.secret_key.get_secret_value(),
         "LOOPLINE_REGISTRY__URL": str(circle.place.git),
     }
-    done: Any = subprocess.run([LOOPLINE, *arguments], env=settings, capture_output=True, text=True, timeout=120)
-    return done  # type: ignore[no-any-return]
+    return subprocess.run([LOOPLINE, *arguments], env=settings, capture_output=True, text=True, timeout=120)
 
 
 def test_an_answer_is_traced_back_to_lines_and_on_to_the_next_model(circle: Circle) -> None:
@@ -215,4 +235,6 @@ def test_an_answer_is_traced_back_to_lines_and_on_to_the_next_model(circle: Circ
     kept = forgotten(circle.desk, circle.name, tuple(circle.place.registry.datasets("handwriting")))
     assert kept.held == {circle.name: ("dataset/handwriting/v2",)}
     assert circle.place.registry.datasets("handwriting")[-1] == circle.version
+    snapshot = circle.version.labeled.label_snapshot
+    assert snapshot and circle.desk.store.exists(snapshot.uri), "what a dataset version names stays"
     assert command(circle, "trace", "--image", found.image.image_sha256).returncode == 0
