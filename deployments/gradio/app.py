@@ -12,7 +12,6 @@ line.js      the sheet to write on, which is the one of the page that reads in a
 
 import base64
 import binascii
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,34 +40,37 @@ THANKS = "Thank you. A person looks at it, and the next model learns from it."
 
 
 class Page:
-    """What happens on the page; `keeping` asks the service as its consent says, `silent` to keep nothing."""
+    """What happens on the page; `silent` asks the service to keep nothing, `keeping` only whom consent was shown."""
 
     def __init__(self, url: str, key: str | None) -> None:
         self.keeping = Client(url, key, retries=RETRIES)
         self.silent = Client(url, key, retries=RETRIES, capture=False)
 
-    def introduce(self) -> tuple[Any, Any, Any]:
-        """Tell which model answers, and what becomes of what is sent."""
+    def introduce(self) -> tuple[Any, Any, Any, int | None]:
+        """Tell which model answers, and what becomes of what is sent: for how many days it is kept, if it is."""
         try:
             model = self.keeping.model()
         except LooplineError as error:
-            return gr.update(value=trouble(error)), gr.update(value=""), gr.update(visible=False)
-        consent = KEPT.format(days=model.kept_days) if model.kept_days else NOT_KEPT
-        return f"`{model.model}`\n\n{model.card}", gr.update(value=consent), gr.update(visible=bool(model.kept_days))
+            return gr.update(value=trouble(error)), gr.update(value=""), gr.update(visible=False), None
+        days = model.kept_days
+        consent = KEPT.format(days=days) if days else NOT_KEPT
+        return f"`{model.model}`\n\n{model.card}", gr.update(value=consent), gr.update(visible=bool(days)), days
 
-    def read(self, keep_nothing: bool, event: gr.EventData) -> Iterator[tuple[Any, Any, Any, Any]]:
+    def read(
+        self, shown_days: int | None, keep_nothing: bool, event: gr.EventData
+    ) -> Iterator[tuple[Any, Any, Any, Any]]:
         """Read what was written or chosen, and show it; the old answer goes at once."""
         closed = gr.update(value="", interactive=False, info="")
         yield "", None, closed, ""
         try:
             picture = _bytes(event._data.get("picture"))  # Gradio's own attributes of the same come from here
-            reading = (self.silent if keep_nothing else self.keeping).read(picture)
-            kept = not keep_nothing and self.keeping.model().kept_days
+            kept = bool(shown_days) and not keep_nothing
+            reading = (self.keeping if kept else self.silent).read(picture)
         except LooplineError as error:
             yield trouble(error), None, closed, ""
         else:
             info = "" if kept else OPTED_OUT if keep_nothing else NOT_KEPT
-            correction = gr.update(value=reading.text, interactive=bool(kept), info=info)
+            correction = gr.update(value=reading.text, interactive=kept, info=info)
             yield answer_page(reading, picture), reading, correction, ""
 
     def send(self, text: str, reading: Reading | None) -> str:
@@ -86,7 +88,7 @@ def make_page(page: Page) -> gr.Blocks:
     """Return the page, unopened."""
     with gr.Blocks(title="Read a line", analytics_enabled=False, fill_width=False) as blocks:
         gr.Markdown(ABOUT)
-        reading = gr.State()
+        reading, shown_days = gr.State(), gr.State()
         with gr.Row():
             with gr.Column(scale=3, min_width=320):
                 sheet = _sheet()
@@ -105,8 +107,8 @@ def make_page(page: Page) -> gr.Blocks:
                 with gr.Accordion("The model", open=True):
                     card = gr.Markdown(elem_id="card")
         quietly: dict[str, Any] = {"api_visibility": "private"}
-        blocks.load(page.introduce, outputs=[card, consent, keep_nothing], **quietly)
-        sheet.submit(page.read, keep_nothing, [shown, reading, correction, thanks], **quietly)
+        blocks.load(page.introduce, outputs=[card, consent, keep_nothing, shown_days], **quietly)
+        sheet.submit(page.read, [shown_days, keep_nothing], [shown, reading, correction, thanks], **quietly)
         correction.submit(page.send, [correction, reading], thanks, **quietly)
     return blocks  # type: ignore[no-any-return]  # Gradio's `with` is untyped
 
@@ -115,7 +117,6 @@ def open_page(url: str, key: str | None) -> None:
     """Serve the page for a service until the process is told to end."""
     system = ["ui-sans-serif", "system-ui", "sans-serif"]
     make_page(Page(url, key)).launch(
-        server_name=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"),
         theme=gr.themes.Base(font=system, font_mono=["ui-monospace", "monospace"]),
         css_paths=HERE / "style.css",
         footer_links=[],
@@ -145,7 +146,10 @@ def _bytes(picture: str | None) -> bytes:
 
 
 if __name__ == "__main__":
-    given = read_settings().client
+    try:
+        given = read_settings().client
+    except ConfigError as error:
+        raise SystemExit(f"loopline: {error}") from None
     if not given.url:
-        raise SystemExit(f"loopline: {ConfigError('which service? Set LOOPLINE_CLIENT__URL to its address')}")
+        raise SystemExit("loopline: which service? Set LOOPLINE_CLIENT__URL to its address")
     open_page(given.url, given.key.get_secret_value() if given.key else None)

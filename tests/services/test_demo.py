@@ -13,12 +13,14 @@ import httpx
 import pytest
 from asked import captured
 from bentos import KEYS, Served
+from faults import faulty
 from laptop_processes import free_port
 from playwright.sync_api import Browser, Page, expect
 from test_service_pictures import PNG
 from windows import DESK, PHONE
 
 from loopline.captures import CORRECTION, Corrected, place
+from loopline.client import Client
 from loopline.clients.store import Store
 from loopline.settings import StoreSettings
 
@@ -202,6 +204,24 @@ def test_who_wants_nothing_kept_is_heard(browser: Browser, site: str, store: Sto
         expect(page.get_by_text("Nothing of this line was kept")).to_be_visible()
         expect(page.get_by_label("What it really says")).not_to_be_editable()
     assert captured(store) == before
+
+
+def test_whom_no_consent_was_shown_nothing_is_kept_of(
+    browser: Browser, keeping: Served, store: Store, tmp_path: Path
+) -> None:
+    before = captured(store)
+    with faulty(keeping.url) as proxy, shown(proxy.url, tmp_path / "log") as url:
+        proxy.will("GET", "/model", "down at that moment", status=503, times=2)
+        with visited(browser, url) as page:
+            expect(page.get_by_role("alert")).to_be_visible()
+            write(page)
+            page.get_by_role("button", name="Read it").click()
+            read_text(page)
+            expect(page.get_by_label("What it really says")).not_to_be_editable()
+    with Client(keeping.url, KEYS[0]) as client:
+        later = client.read(PNG).prediction_id
+        client.correct(later, "kept, and brought to the store after what came before")
+    assert eventually_new(store, before) == {later}
 
 
 def test_a_service_that_keeps_nothing_and_one_that_is_gone_are_told(
