@@ -275,7 +275,9 @@ class Offer(Contract):
 class LabelsGrown(Contract):
     """Payload of loopline.labels.grown: there is more to learn from than the newest dataset version holds."""
 
+    schema_version: Literal[1] = 1
     problem: str
+    source: str = Field(description="Prefix of the images in the store.")
     label_project: str
     new_count: int = Field(description="Labels that the newest dataset version lacks, or has otherwise.")
     label_count: int

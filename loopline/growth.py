@@ -16,6 +16,7 @@ def growth(store: Store, problem: Problem, *, labeled: LabeledDataset, newest: D
     usable = {row["image_sha256"]: problem.normalise_label(row["label"]) for row in now if not row["rejected"]}
     return LabelsGrown(
         problem=problem.name,
+        source=labeled.raw.source,
         label_project=labeled.label_project or "",
         new_count=sum(before.get(image) != label for image, label in usable.items()),
         label_count=len(usable),
