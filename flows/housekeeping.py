@@ -1,13 +1,14 @@
-"""What has to go, goes: captured answers that are to be forgotten, or whose days are over."""
+"""What was left undone is done: events that nobody was told, captured answers that are to go."""
 
 from prefect import flow
 
 from loopline.capture_contracts import Swept
 from tasks.caching import RESULTS
-from tasks.housekeeping import sweep
+from tasks.housekeeping import sweep, tell_left
 
 
 @flow(persist_result=True, result_storage=RESULTS, result_serializer="json")
 def housekeeping(problem: str = "handwriting") -> Swept:
-    """What users asked to be forgotten and what is older than it may be is deleted, wherever it went."""
+    """What happened is told if nobody was; what users sent is deleted when they say so, or when its days are over."""
+    tell_left(problem)
     return sweep(problem)

@@ -8,16 +8,19 @@ import logging
 import sys
 from pathlib import Path
 
+from prefect import tags
 from prefect.logging.configuration import setup_logging
 from pydantic import ValidationError
 
 from flows.build_model import build_model
 from flows.check_labels import check_labels
 from flows.collect_labels import collect_labels
+from flows.release_model import release_model
 from loopline.contracts import Contract, HeldBack
 from loopline.errors import ConfigError, LooplineError, wrong_values
-from loopline.orders import CheckPlan, LabelPlan, Order
+from loopline.orders import CheckPlan, LabelPlan, Order, ReleasePlan
 from tasks.caching import keep_results_in_store
+from tasks.mending import TAG
 
 READY, FAILED, MISTAKEN, HELD_BACK = 0, 1, 2, 3  # exit codes
 
@@ -30,9 +33,15 @@ def main() -> int:
     for handler in logging.getLogger().handlers:
         handler.addFilter(_without_foreseen_traceback)
     try:
-        run = {"build_model": _build, "collect_labels": _collect, "check_labels": _check}[name]
+        run = {
+            "build_model": _build,
+            "collect_labels": _collect,
+            "check_labels": _check,
+            "release_model": _release,
+        }[name]
         keep_results_in_store()
-        found = run(sys.stdin.read())
+        with tags(TAG):
+            found = run(sys.stdin.read())
     except ValidationError as error:
         return _say(f"the order does not hold: {wrong_values(error)}", MISTAKEN)
     except LooplineError as error:
@@ -51,6 +60,10 @@ def _collect(plan: str) -> Contract:
 
 def _check(plan: str) -> Contract:
     return check_labels(CheckPlan.model_validate_json(plan))
+
+
+def _release(plan: str) -> Contract:
+    return release_model(ReleasePlan.model_validate_json(plan))
 
 
 def _say(sentence: str, code: int) -> int:

@@ -15,6 +15,7 @@ from loopline.cli_export import export
 from loopline.cli_image import image
 from loopline.cli_labels import labels
 from loopline.cli_reading import read
+from loopline.cli_release import events, release, rollback
 from loopline.terminal import FAILED, Commands, Problem, read_settings, shown
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ app.command()(image)
 app.command()(read)
 app.command()(forget)
 app.command()(trace)
+app.command()(release)
+app.command()(rollback)
+app.add_typer(events, name="events")
 
 
 @app.command()
@@ -59,7 +63,8 @@ def up(
     with Console(stderr=True).status("starting the services; Prefect takes some 10 seconds") as waiting:
         services = local.up(settings, labels=labels, worker=worker, demo=demo, tell=waiting.update)
         if any(service.name == "worker" for service in services):
-            deploying.deploy(settings, tell=waiting.update)
+            waiting.update("deploying")
+            deploying.deploy(settings)
     for service in services:
         shown.print(f"{service.name:<14}{service.state:<10}{service.address}")
 
@@ -70,11 +75,25 @@ def deploy() -> None:
     from loopline import deploying
 
     settings = read_settings()
-    with Console(stderr=True).status("deploying") as waiting:
-        names, orphans = deploying.deploy(settings, tell=waiting.update)
+    with Console(stderr=True).status("deploying"):
+        names, orphans = deploying.deploy(settings)
     shown.print(*names, sep="\n")
     for name in orphans:
         shown.print(f"{name} was deleted: prefect.yaml no longer names it")
+
+
+@app.command()
+def doctor() -> None:
+    """Try everything that a run needs, and say what is wrong and what to do about it."""
+    from loopline import commands
+
+    findings = []
+    with Console(stderr=True).status("looking"):
+        for finding in commands.examine(read_settings()):
+            findings.append(finding)
+            shown.print(f"{'well ' if finding.well else 'WRONG'}  {finding.name:<14}{finding.said}", soft_wrap=True)
+    if not all(finding.well for finding in findings):
+        raise typer.Exit(FAILED)
 
 
 @app.command()
@@ -100,7 +119,8 @@ def status() -> None:
 @app.command()
 def logs(
     service: Annotated[
-        str | None, typer.Argument(help="store, prefect, label-studio, worker, reader, demo or supervisor; unset: all.")
+        str | None,
+        typer.Argument(help="store, prefect, label-studio, worker, reader, demo, ...; unset: all."),
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is written from now on.")] = False,
 ) -> None:
@@ -239,7 +259,8 @@ def open_(problem: Problem = "handwriting") -> None:
     from loopline import commands
 
     settings = read_settings()
-    shown.print(f"Prefect  {settings.resolved_prefect().api_url.removesuffix('/api')}", soft_wrap=True)
+    signing = commands.how_to_sign_in(settings)
+    shown.print(f"Prefect  {settings.resolved_prefect().api_url.removesuffix('/api')}{signing}", soft_wrap=True)
     if page := commands.demo_address(settings):
         shown.print(f"demo     {page}", soft_wrap=True)
     for found in commands.registry(settings).models(problem)[-1:]:

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from loopline import doctor
 from loopline.addresses import last_addresses
 from loopline.clients.store import Store
 from loopline.contracts import Artifact, Contract, HeldBack, ModelReady, Scalar
@@ -24,7 +25,7 @@ from loopline.local import prefect_environment
 from loopline.orders import FitPlan, Order, Requirements, SearchPlan
 from loopline.registry import Registry
 from loopline.serving import Predictor
-from loopline.settings import LAPTOP, Settings
+from loopline.settings import LAPTOP, LaptopAddresses, Settings
 
 if TYPE_CHECKING:
     from loopline.clients.label_studio import LabelStudio
@@ -152,6 +153,22 @@ def prefect(settings: Settings, arguments: Sequence[str]) -> int:
     return subprocess.run(command, env=os.environ | prefect_environment(settings)).returncode
 
 
+def examine(settings: Settings) -> Iterator[doctor.Finding]:
+    """Try everything that a run needs; Prefect in a process of its own, as everywhere."""
+    yield from doctor.examine(settings)
+    try:
+        environment = os.environ | prefect_environment(settings)
+    except ConfigError as error:
+        yield doctor.Finding("prefect", False, str(error))
+        return
+    done = subprocess.run([sys.executable, "-m", "flows.health"], env=environment, capture_output=True, text=True)
+    if done.returncode:
+        yield doctor.Finding("prefect", False, done.stderr.strip().rpartition("\n")[2])
+        return
+    for found in json.loads(done.stdout.rpartition("\n")[2]):
+        yield doctor.Finding(*found)
+
+
 def label_studio(settings: Settings) -> "LabelStudio":
     """Return the labelling tool; its SDK takes seconds to import."""
     from loopline.clients.label_studio import LabelStudio
@@ -219,7 +236,13 @@ def show_outcome(console: Console, judged: ModelReady | HeldBack, *, settings: S
 def demo_address(settings: Settings) -> str:
     """Return where `loopline up --demo` shows the champion; nothing if it was left out."""
     last = last_addresses(settings.folder)
-    return last.demo_url if last and last.bento else ""
+    return last.demo_url if last and last.demo else ""
+
+
+def how_to_sign_in(settings: Settings) -> str:
+    """Say where the password of the laptop's Prefect server stands; nothing of another server's."""
+    is_laptop = settings.prefect.api_url == LAPTOP
+    return f"  (sign in with prefect_auth of {LaptopAddresses.path(settings.folder)})" if is_laptop else ""
 
 
 def page_address(settings: Settings, page: Artifact) -> str:

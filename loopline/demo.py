@@ -2,6 +2,7 @@
 
 from loopline.clients.bento import build_bento
 from loopline.clients.store import Store
+from loopline.contracts import PackagedModel
 from loopline.errors import ConfigError
 from loopline.registry import Registry
 from loopline.scratch import private_folder
@@ -16,18 +17,22 @@ def champion_bento(settings: Settings) -> str:
 
     Raises ConfigError if there is no champion, and what registry and store raise.
     """
-    home = settings.folder
-    if settings.store.endpoint == LAPTOP and not LaptopAddresses.path(home).exists():
+    if settings.store.endpoint == LAPTOP and not LaptopAddresses.path(settings.folder).exists():
         raise ConfigError(NO_CHAMPION)  # nothing was ever started
     store = settings.resolved_store()
-    champion = Registry(settings.resolved_registry(), store, home=home).champion(PROBLEM)
+    champion = Registry(settings.resolved_registry(), store, home=settings.folder).champion(PROBLEM)
     if champion is None:
         raise ConfigError(NO_CHAMPION)
-    packaged = champion.judged.packaged
+    return bento_of(settings, champion.judged.packaged)
+
+
+def bento_of(settings: Settings, packaged: PackagedModel) -> str:
+    """Return the tag of a package's Bento in this home folder; it is built here if it was built elsewhere."""
+    home = settings.folder
     name, _, version = packaged.bento_tag.partition(":")
     bentos = home / "bentoml"
     if not (bentos / "bentos" / name / version).exists():
         with private_folder(home / "cache" / "bento") as folder:
-            archive = Store(store).read_artifact(packaged.archive)
+            archive = Store(settings.resolved_store()).read_artifact(packaged.archive)
             build_bento(archive, name, version=version, home=bentos, folder=folder)
     return packaged.bento_tag

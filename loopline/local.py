@@ -3,14 +3,13 @@
 A service that the settings point elsewhere is not started. How processes are kept running is supervised.py's affair.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from loopline import supervised
-from loopline.addresses import choose_addresses, last_addresses, write_addresses
+from loopline.addresses import Wanted, choose_addresses, last_addresses, write_addresses
 from loopline.clients.label_studio_token import personal_token
 from loopline.clients.store import Store
 from loopline.demo import champion_bento
@@ -18,7 +17,8 @@ from loopline.errors import ConfigError, LooplineError
 from loopline.label_studio_database import ensure_database
 from loopline.label_studio_venv import provide_venv
 from loopline.locking import locked
-from loopline.services import laptop_services, services_environment
+from loopline.routes import BLUE, Routes, write_routes
+from loopline.services import flow_environment, laptop_services, services_environment
 from loopline.settings import LAPTOP, LaptopAddresses, Settings
 from loopline.supervised import Process, Service
 
@@ -50,18 +50,16 @@ def up(
     """
     home = settings.folder
     with _held(home):
-        labels = _wants_labels(settings, labels)
-        worker = _wants_worker(settings, worker)
-        bento = _wanted_bento(settings, demo)
-        services = _running_services(settings, labels=labels, worker=worker, bento=bento)
+        wanted = _wanted(settings, labels=labels, worker=worker, demo=demo)
+        services = _running_services(settings, wanted)
         if services:
             supervised.start_ended(home)
             supervised.wait_until_healthy(home, services)
         else:
-            _start(settings, labels=labels, worker=worker, bento=bento, tell=tell)
+            _start(settings, wanted, tell=tell)
         if settings.store.endpoint == LAPTOP:
             Store(settings.resolved_store()).ensure_bucket()
-        if labels:
+        if wanted.labels:
             _keep_token(home)
     return status(settings)
 
@@ -80,7 +78,7 @@ def status(settings: Settings) -> list[ServiceStatus]:
     places = {"store": settings.store.endpoint, "prefect": settings.prefect.api_url}
     if settings.label_studio.url != LAPTOP or "label-studio" in services:
         places["label-studio"] = settings.label_studio.url
-    places |= {name: LAPTOP for name in ("worker", "reader", "demo") if name in services}
+    places |= {name: LAPTOP for name in services if name not in places}
     return [
         _status(name, services.get(name), process=processes.get(name))
         if place == LAPTOP
@@ -103,14 +101,8 @@ def prefect_environment(settings: Settings) -> dict[str, str]:
     """Return what a child process that runs flows needs in its environment, beside what it inherits."""
     return {
         "LOOPLINE_HOME": str(settings.folder),
-        "PREFECT_API_URL": settings.resolved_prefect().api_url,
         "PREFECT_HOME": str(settings.folder / "prefect"),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",  # without it, Prefect's client reports usage when a server elsewhere allows it
-        "PREFECT_LOGGING_EXTRA_LOGGERS": "loopline",
-        # GNU OpenMP's threads wait by spinning: a second process on the same cores makes training 10 times slower.
-        "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "10000"),
-        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+        **flow_environment(settings.resolved_prefect()),
     }
 
 
@@ -122,45 +114,41 @@ def _held(home: Path) -> Iterator[None]:
         yield
 
 
-def _wants_labels(settings: Settings, asked: bool | None) -> bool:
+def _wanted(settings: Settings, *, labels: bool | None, worker: bool | None, demo: bool | None) -> Wanted:
+    """Return what this start is to have: what was asked for, else what the last one had."""
     last = last_addresses(settings.folder)
-    before = last is not None and last.labels
-    return settings.label_studio.url == LAPTOP and (before if asked is None else asked)
+    before = Wanted(labels=last.labels, worker=last.worker, demo=last.demo) if last else Wanted()
+    wanted = Wanted(
+        labels=settings.label_studio.url == LAPTOP and (before.labels if labels is None else labels),
+        worker=before.worker if worker is None else worker,
+        demo=before.demo if demo is None else demo,
+    )
+    standing = {colour: one.bento for colour, one in last.readers.items()} if last else {}
+    if wanted.demo and not (wanted.worker and standing):  # otherwise what was released stands
+        standing = {BLUE: champion_bento(settings)}
+        write_routes(settings.folder, Routes(live=BLUE))
+    return replace(wanted, readers=standing)
 
 
-def _wants_worker(settings: Settings, asked: bool | None) -> bool:
-    last = last_addresses(settings.folder)
-    return (last is not None and last.worker) if asked is None else asked
-
-
-def _wanted_bento(settings: Settings, asked: bool | None) -> str:
-    last = last_addresses(settings.folder)
-    before = last is not None and last.bento != ""
-    return champion_bento(settings) if (before if asked is None else asked) else ""
-
-
-def _running_services(settings: Settings, *, labels: bool, worker: bool, bento: str) -> list[Service]:
+def _running_services(settings: Settings, wanted: Wanted) -> list[Service]:
     """Return the services of the last start if they are what the settings still ask for and supervisord runs."""
     last = last_addresses(settings.folder)
-    if (
-        last is None
-        or choose_addresses(settings, last=last, labels=labels, worker=worker, bento=bento, running=True) != last
-    ):
+    if last is None or choose_addresses(settings, wanted, last=last, running=True) != last:
         return []
     services = laptop_services(settings, last)
     return services if supervised.runs_exactly(settings.folder, services) else []
 
 
-def _start(settings: Settings, *, labels: bool, worker: bool, bento: str, tell: Callable[[str], None]) -> None:
+def _start(settings: Settings, wanted: Wanted, *, tell: Callable[[str], None]) -> None:
     home = settings.folder
-    if labels:
+    if wanted.labels:
         if settings.laptop.label_studio_database:
             ensure_database(settings.laptop.label_studio_database)
         provide_venv(settings, tell=tell)  # takes a minute, in which the other services go on
         tell("starting the services; Label Studio takes half a minute the first time")
     supervised.end_all(home)
     last = last_addresses(home)
-    addresses = choose_addresses(settings, last=last, labels=labels, worker=worker, bento=bento, running=False)
+    addresses = choose_addresses(settings, wanted, last=last, running=False)
     services = laptop_services(settings, addresses)
     if services or last:
         write_addresses(home, addresses)

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from loopline.contracts import Contract, Scalar, aside
+from loopline.contracts import Contract, Scalar, Sha256, aside
 
 PROJECT = "project:"  # what an order's `labels` begins with where they are a project's
 
@@ -181,3 +181,39 @@ class CheckPlan(Contract):
     )
     seed: int = Field(1, ge=0, title="Seed", description="Same labels, same seed, same suspects (on a CPU).")
     most: int = aside(50, ge=1, title="Most", description="Labels that people are asked to check at once.")
+
+
+class ReleasePlan(Contract):
+    """What a user, or a model's announcement, asks of release_model: which model, where to, and how it is tried."""
+
+    problem: str = Field("handwriting", title="Problem", description="What is learnt: a folder of loopline/problems.")
+    version: str | None = Field(None, title="Version", description="Of the model; None: the champion.")
+    package_sha256: Sha256 | None = Field(
+        None, title="Package", description="sha256 that the package must have; None: the one that the registry names."
+    )
+    target: str = Field("laptop", title="Target", description="Where it is to answer: laptop.")
+    known_lines: int = Field(
+        40, ge=5, title="Known lines", description="Test lines that it reads there before anybody's pictures."
+    )
+    most_lost: float = Field(
+        0.05, ge=0, le=1, title="Most lost", description="Share of known lines that it may read worse than promised."
+    )
+    share: float = Field(
+        0.1, ge=0, le=1, title="Share", description="Of the live pictures that the new version reads while on trial."
+    )
+    shadow: bool = Field(
+        False, title="Shadow", description="Its share is read by both, and nobody sees what the new version says."
+    )
+    least_answers: int = Field(
+        20, ge=1, title="Least answers", description="Live pictures that both must have read before they are compared."
+    )
+    trial_seconds: float = Field(
+        60, ge=0, le=86_400, title="Seconds", description="Of the trial; with less traffic the known lines decide."
+    )
+    least_agreement: float = Field(
+        0.6,
+        ge=0,
+        le=1,
+        title="Least agreement",
+        description="Share of pictures that both must read alike, if the new version is not surer of its answers.",
+    )

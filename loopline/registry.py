@@ -124,6 +124,37 @@ class Registry:
 
         return self._git.decide(step)
 
+    def release(self, problem: str, version: str, *, target: str) -> str | None:
+        """Note that a version answers at a target, which is a stage; return the version that did so before, if any."""
+
+        def step(clone: Clone) -> str | None:
+            before = _holder(read_models(clone, problem), target)
+            if before != version:
+                clone.assign(problem, target, version=version)
+                clone.push()
+            return before
+
+        return self._git.decide(step)
+
+    def withdraw(self, problem: str, version: str, *, target: str, restored: str | None) -> None:
+        """Take championship and target from a version that failed there, and give them to the one that answers instead.
+
+        What another run decided meanwhile stays: a newer champion is not touched.
+        """
+
+        def step(clone: Clone) -> None:
+            models = read_models(clone, problem)
+            stages = [stage for stage in ("champion", target) if _holder(models, stage) == version]
+            for stage in stages:
+                if restored:
+                    clone.assign(problem, stage, version=restored)
+                else:
+                    clone.unassign(problem, stage, version=version)
+            if stages:
+                clone.push()
+
+        self._git.decide(step)
+
     def _upload(self, wanted: Mapping[str, Artifact], files: Mapping[str, Path]) -> dict[str, bytes]:
         for path, item in wanted.items():
             if artifact(files[item.sha256]).sha256 != item.sha256:
@@ -172,6 +203,10 @@ def _promote(clone: Clone, judged: ModelReady, version: str, *, champion: Regist
 
 def _champion(models: list[RegisteredModel]) -> RegisteredModel | None:
     return next((model for model in models if "champion" in model.stages), None)
+
+
+def _holder(models: list[RegisteredModel], stage: str) -> str | None:
+    return next((model.judged.version for model in models if stage in model.stages), None)
 
 
 def _pointer(clone: Clone, path: str, revision: str) -> bytes:

@@ -11,13 +11,15 @@ from pydantic import SecretStr
 from loopline.keys import hash_of
 from loopline.label_studio_database import database_fingerprint, database_variables
 from loopline.label_studio_venv import fingerprint, venv_folder
-from loopline.settings import LAPTOP, LaptopAddresses, Settings, as_environment
+from loopline.routes import HEALTH
+from loopline.settings import LAPTOP, LaptopAddresses, PrefectSettings, Settings, as_environment
 from loopline.supervised import Service
 
 # The user's own servers and keys are no affair of the laptop's.
 FOREIGN = ("AWS_", "DJANGO_", "HEARTEX_", "LABEL_STUDIO_", "LOOPLINE_", "PREFECT_", "RCLONE_", "SECRET_KEY")
 
-PAGE = Path(__file__).parents[1] / "deployments" / "gradio" / "app.py"
+DEPLOYMENTS = Path(__file__).parents[1] / "deployments"
+PAGE, ROUTER = DEPLOYMENTS / "gradio" / "app.py", DEPLOYMENTS / "laptop" / "router.py"
 
 # What Label Studio refuses to call on anyone's behalf: its own list without the loopback, where the store listens.
 BANNED_SUBNETS = (
@@ -30,7 +32,7 @@ BANNED_SUBNETS = (
 
 
 def laptop_services(settings: Settings, addresses: LaptopAddresses) -> list[Service]:
-    """Return the services that the settings leave to the laptop; Label Studio and demo only where the addresses ask."""
+    """Return the services that the settings leave to the laptop, and those that the addresses ask for."""
     services = []
     if settings.store.endpoint == LAPTOP:
         services.append(_store(addresses))
@@ -41,8 +43,11 @@ def laptop_services(settings: Settings, addresses: LaptopAddresses) -> list[Serv
         services.append(_label_studio(addresses.label_studio_url, venv=fingerprint(settings), database=database))
     if addresses.worker:
         services.append(_worker(addresses))
-    if addresses.bento:
-        services += [_reader(settings, addresses), _demo(addresses)]
+    if addresses.serving and addresses.readers:
+        services.append(_router(addresses))
+        services += [_reader(settings, addresses, colour=colour) for colour in sorted(addresses.readers)]
+    if addresses.demo:
+        services.append(_demo(addresses))
     return services
 
 
@@ -59,7 +64,8 @@ def services_environment(settings: Settings, addresses: LaptopAddresses) -> dict
         **(_label_studio_secrets(home, addresses) if addresses.labels else {}),
         **(database_variables(database) if addresses.labels and database else {}),
         **(_worker_settings(settings, addresses) if addresses.worker else {}),
-        **(_reader_secrets(settings, addresses) if addresses.bento else {}),
+        **(_reader_secrets(settings, addresses) if addresses.serving else {}),
+        "PREFECT_SERVER_API_AUTH_STRING": addresses.prefect_auth.get_secret_value(),
     }
 
 
@@ -88,7 +94,7 @@ def _reader_secrets(settings: Settings, addresses: LaptopAddresses) -> dict[str,
     else:
         access, secret = store.access_key or "", store.secret_key or SecretStr("")
     keys = {"LOOPLINE_STORE__ACCESS_KEY": access, "LOOPLINE_STORE__SECRET_KEY": secret.get_secret_value()}
-    return {"LOOPLINE_CLIENT__KEY": key, "LOOPLINE_PAGE": str(PAGE)} | {
+    return {"LOOPLINE_CLIENT__KEY": key, "LOOPLINE_PAGE": str(PAGE), "LOOPLINE_ROUTER": str(ROUTER)} | {
         name: value for name, value in keys.items() if value
     }
 
@@ -111,6 +117,9 @@ def _prefect(addresses: LaptopAddresses) -> Service:
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             # By default any web page may speak to this server through the user's browser.
             "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"{url},http://localhost:{port}",
+            "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true",
+            # Leases of concurrency slots outlive the server, so that a slot held while it restarts is freed.
+            "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
             "PREFECT_SERVER_UI_API_URL": addresses.prefect_url,
             "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         },
@@ -153,10 +162,27 @@ def _label_studio(url: str, *, venv: str, database: str) -> Service:
     )
 
 
+def flow_environment(prefect: PrefectSettings) -> dict[str, str]:
+    """Return how processes that run flows find their server, and what they log."""
+    auth = prefect.auth_string.get_secret_value() if prefect.auth_string else ""
+    return {
+        "PREFECT_API_URL": prefect.api_url,
+        **({"PREFECT_API_AUTH_STRING": auth} if auth else {}),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",  # without it, Prefect's client reports usage when a server elsewhere allows it
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "loopline",
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # seconds; a run that is silent for five of them is dead
+        # GNU OpenMP's threads wait by spinning: a second process on the same cores makes training 10 times slower.
+        "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "10000"),
+    }
+
+
 def _worker_settings(settings: Settings, addresses: LaptopAddresses) -> dict[str, str]:
     """Return what a worker's flows need: what the user set, wherever it was read from, and where Prefect is."""
-    server = addresses.prefect_url if settings.prefect.api_url == LAPTOP else settings.prefect.api_url
-    return as_environment(settings) | {"PREFECT_API_URL": server, "DO_NOT_TRACK": "1"}
+    ours = {"api_url": addresses.prefect_url, "auth_string": addresses.prefect_auth}
+    is_laptop = settings.prefect.api_url == LAPTOP
+    return as_environment(settings) | flow_environment(settings.prefect.model_copy(update=ours if is_laptop else {}))
 
 
 def _worker(addresses: LaptopAddresses) -> Service:
@@ -169,26 +195,35 @@ def _worker(addresses: LaptopAddresses) -> Service:
         environment={
             "PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1",
             "PREFECT_WORKER_WEBSERVER_PORT": str(where.port),
-            "PREFECT_LOGGING_EXTRA_LOGGERS": "loopline",
-            "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
-            "GOMP_SPINCOUNT": "10000",
+            "PREFECT_WORKER_QUERY_SECONDS": "2",  # how late a run may start
         },
     )
 
 
-def _reader(settings: Settings, addresses: LaptopAddresses) -> Service:
-    where, store, ours = urlsplit(addresses.reader_url), settings.store, settings.service
-    python = Path(sys.executable).name
+def _router(addresses: LaptopAddresses) -> Service:
     return Service(
         name="reader",
         url=addresses.reader_url,
+        health=HEALTH,
+        command=f'{Path(sys.executable).name} "%(ENV_LOOPLINE_ROUTER)s"',
+        environment={"ROUTER_PORT": str(urlsplit(addresses.reader_url).port)},
+    )
+
+
+def _reader(settings: Settings, addresses: LaptopAddresses, *, colour: str) -> Service:
+    standing, store, ours = addresses.readers[colour], settings.store, settings.service
+    python, port = Path(sys.executable).name, urlsplit(standing.url).port
+    return Service(
+        name=f"reader-{colour}",
+        url=standing.url,
         health="/readyz",
-        command=f"{python} -P -m bentoml serve {addresses.bento} --host 127.0.0.1 --port {where.port}",
+        command=f"{python} -P -m bentoml serve {standing.bento} --host 127.0.0.1 --port {port}",
         environment={
             "BENTOML_HOME": "bentoml",
             "BENTOML_DO_NOT_TRACK": "true",
             "BENTOML_CONFIG_OPTIONS": "services.reader.workers=1",
             "LOOPLINE_SERVICE__KEY_HASHES": hash_of(addresses.reader_key.get_secret_value()),
+            "LOOPLINE_SERVICE__OPEN": "false",  # whatever the user's settings, which reach it where a worker is
             "LOOPLINE_SERVICE__CAPTURE": "true",
             "LOOPLINE_SERVICE__CAPTURE_DAYS": str(ours.capture_days),
             "LOOPLINE_SERVICE__LEAST_CONFIDENCE": str(ours.least_confidence),

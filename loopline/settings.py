@@ -30,17 +30,27 @@ NPM_REGISTRY = "https://registry.npmjs.org"
 KeptSecret = Annotated[SecretStr, PlainSerializer(SecretStr.get_secret_value, return_type=str, when_used="json")]
 
 
+class Standing(BaseModel):
+    """A Bento that a process of the laptop serves, and where that process listens behind the readers' one address."""
+
+    model_config = ConfigDict(frozen=True)
+
+    bento: str
+    url: str
+
+
 class LaptopAddresses(BaseModel):
     """Where this machine's services listen and which keys they take: LOOPLINE_HOME/addresses.json, mode 0600.
 
-    `labels` and `worker` tell whether the last start was one with them, `bento` what the demo page showed, if it did.
-    What else is known of them stays when they are left out.
+    `labels`, `worker` and `demo` tell whether the last start was one with them. What else is known of them stays when
+    they are left out. `readers` are the versions that stand at `reader_url`, by colour.
     """
 
     store_url: str
     store_access_key: str
     store_secret_key: KeptSecret
     prefect_url: str
+    prefect_auth: KeptSecret = SecretStr("")
     labels: bool = False
     label_studio_url: str = ""
     label_studio_user: str = ""
@@ -48,10 +58,16 @@ class LaptopAddresses(BaseModel):
     label_studio_token: KeptSecret = SecretStr("")
     worker: bool = False
     worker_url: str = ""
-    bento: str = ""
+    demo: bool = False
+    readers: dict[str, Standing] = {}
     reader_url: str = ""
     reader_key: KeptSecret = SecretStr("")
     demo_url: str = ""
+
+    @property
+    def serving(self) -> bool:
+        """True if models are served: to the demo page, or because a worker may release one."""
+        return self.worker or self.demo
 
     @staticmethod
     def path(home: Path) -> Path:
@@ -107,6 +123,15 @@ class PrefectSettings(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     api_url: str = Field(LAPTOP, description='"laptop", or the URL of a Prefect server, ending in /api.')
+    auth_string: SecretStr | None = Field(None, description="USER:PASSWORD, where your server asks for them.")
+    pool: str = Field("laptop", description="Work pool of what `loopline deploy` deploys.")
+    gpu_pool: str | None = Field(None, description="Work pool of what wants a GPU; unset: the same.")
+    image: str | None = Field(
+        None, description="Of the pools' jobs, where they run in containers; unset: the pool's own."
+    )
+    notify_url: SecretStr | None = Field(
+        None, description="Web address that is told of failed, late and crashed runs and of models held or rolled back."
+    )
     gpu_deployment: str | None = Field(
         None, description="Deployment that runs fit_model on a GPU pool, such as fit-model/gpu; unset: in this process."
     )
@@ -294,7 +319,8 @@ class Settings(BaseSettings):
         """Return the orchestrator's settings with the laptop's own address filled in."""
         if self.prefect.api_url != LAPTOP:
             return self.prefect
-        return self.prefect.model_copy(update={"api_url": LaptopAddresses.read(self.folder).prefect_url})
+        laptop = LaptopAddresses.read(self.folder)
+        return self.prefect.model_copy(update={"api_url": laptop.prefect_url, "auth_string": laptop.prefect_auth})
 
     def resolved_label_studio(self) -> LabelStudioSettings:
         """Return the label server's settings with the laptop's own address and token filled in."""

@@ -87,6 +87,23 @@ def runs_exactly(home: Path, services: Iterable[Service]) -> bool:
     return bool(processes(home)) and path.is_file() and path.read_text() == _configuration(services)
 
 
+def change(home: Path, services: Iterable[Service]) -> None:
+    """Make a running supervisord run these services: what is new or other is started, what is gone ended.
+
+    What they all have in their environment stays as it was when it started.
+    """
+    for service in services:
+        (home / service.name).mkdir(mode=0o700, exist_ok=True)
+    write_private(_configuration_path(home), _configuration(services))
+    with _supervisor(home) as supervisor:
+        ((added, changed, removed),) = supervisor.reloadConfig()
+        for name in (*changed, *removed):
+            supervisor.stopProcessGroup(name)
+            supervisor.removeProcessGroup(name)
+        for name in (*added, *changed):
+            supervisor.addProcessGroup(name)
+
+
 def start_ended(home: Path) -> None:
     """Start again the services that supervisord gave up."""
     with _supervisor(home) as supervisor:

@@ -2,12 +2,28 @@
 
 from datetime import UTC, datetime
 
+from prefect.logging import get_run_logger
+
 from loopline.capture_contracts import Swept
+from loopline.contracts import ModelReady
+from loopline.events import keep
 from loopline.forgetting import Places
 from loopline.forgetting import sweep as delete
 from loopline.settings import Settings
 from tasks.caching import step
 from tasks.places import label_studio, registry, store
+from tasks.telling import announcement, tell_unsent
+
+
+@step()
+def tell_left(problem: str) -> int:
+    """Tell what happened while nobody could be told, or was cut off before; return how much that was."""
+    objects = store()
+    ready = [one.judged for one in registry().models(problem) if isinstance(one.judged, ModelReady)]
+    kept = sum(keep(objects, announcement(objects, judged)) for judged in ready)
+    count = tell_unsent(objects)
+    get_run_logger().info("housekeeping: %d events told, %d of them never written down before", count, kept)
+    return count
 
 
 @step()

@@ -92,6 +92,26 @@ class Clone:
         event = api.assign(str(self._repo.working_dir), model, stage, version=version, force=True)
         self._refspecs.append(f"refs/tags/{event.tag}")
 
+    def unassign(self, model: str, stage: str, *, version: str) -> None:
+        """Take a stage from a version of a model, in GTO's form."""
+        from gto import api
+
+        event = api.unassign(str(self._repo.working_dir), model, stage=stage, version=version)
+        self._refspecs.append(f"refs/tags/{event.tag}")
+
+    def check_push(self) -> None:
+        """Try whether a push would be let in, without one; AccessError if not."""
+        from git import GitCommandError
+
+        if not self._repo.head.is_valid():  # of an empty repository nothing can be pushed yet
+            return
+        try:
+            self._repo.git.push(
+                "--dry-run", "origin", "HEAD:refs/heads/loopline-doctor", kill_after_timeout=GIT_SECONDS
+            )
+        except GitCommandError as error:
+            raise _trouble(error, self._repo.remote().url) from error
+
     def push(self) -> None:
         """Publish all that was committed and tagged, or nothing of it if someone else's push came first."""
         from git import GitCommandError

@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from pathlib import Path
 from textwrap import shorten
@@ -93,6 +95,19 @@ class Store:
                 if _status(error) != 404:
                     raise
                 self._create_bucket()
+
+    def server_time(self) -> datetime:
+        """Return what the server's clock says."""
+        with self._explained(""):
+            answer = self._s3.head_bucket(Bucket=self._bucket)
+        return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+
+    def other_buckets(self) -> list[str]:
+        """Return the buckets that our keys may see and that are not ours; none where they may not look."""
+        with suppress(AccessError), self._explained(""):
+            named = [bucket["Name"] for bucket in self._s3.list_buckets().get("Buckets", ())]
+            return [name for name in named if name != self._bucket]
+        return []
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """Yield what is stored under the prefix, in the order of the keys' bytes, reading a page at a time."""

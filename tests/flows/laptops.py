@@ -5,9 +5,18 @@ import os
 import re
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import httpx
+
+from loopline.settings import Settings
+
+T = TypeVar("T")
 
 COUNTS = {"train": 48, "validation": 12, "test": 12}
 PROGRAM = (str(Path(sys.executable).parent / "loopline"),)
@@ -84,3 +93,23 @@ class Laptop:
     def run(self, source: Path | str, *, epochs: int = 2, values: tuple[str, ...] = ()) -> Outcome:
         """Build a tiny model that any requirement lets pass."""
         return self.call(*self.arguments(source, epochs=epochs, values=values))
+
+    @contextmanager
+    def api(self) -> Iterator[httpx.Client]:
+        """Ask its Prefect server as pages do: with the password, and with a token against forged forms."""
+        found = Settings(home=self.home, _env_file=None).resolved_prefect()
+        assert found.auth_string
+        user, _, password = found.auth_string.get_secret_value().partition(":")
+        with httpx.Client(base_url=found.api_url, auth=(user, password), timeout=30, trust_env=False) as client:
+            token = client.get("/csrf-token", params={"client": "tests"}).raise_for_status().json()["token"]
+            client.headers.update({"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": "tests"})
+            yield client
+
+
+def eventually(look: Callable[[], T], *, seconds: float = 60) -> T:
+    """Ask until the answer is not empty: the server writes events and scheduled runs a little later."""
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"nothing came within {seconds} s"
+        time.sleep(0.25)
+    return found

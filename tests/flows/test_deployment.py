@@ -4,23 +4,20 @@ import hashlib
 import shutil
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 import pytest
 import yaml
-from laptops import TINY, Laptop
+from laptops import TINY, Laptop, eventually
 
 from loopline.local import prefect_environment
 from loopline.settings import Settings
-
-T = TypeVar("T")
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -32,15 +29,6 @@ ORDER = {
     },
     "requirements": {"bounds": [{"metric": "cer", "at_most": 100}]},
 }
-
-
-def eventually(look: Callable[[], T], *, seconds: float = 60) -> T:
-    """Ask until the answer is not empty: the server writes events and scheduled runs a little later."""
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"nothing came within {seconds} s"
-        time.sleep(0.25)
-    return found
 
 
 @dataclass
@@ -99,8 +87,7 @@ class Orchestrator:
 def orchestrator(laptop: Laptop, lines: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orchestrator]:
     registry = tmp_path_factory.mktemp("deployed") / "registry.git"
     alone = replace(laptop, settings={"LOOPLINE_STORE__BUCKET": "deployed", "LOOPLINE_REGISTRY__URL": str(registry)})
-    url = Settings(home=laptop.home, _env_file=None).resolved_prefect().api_url
-    with httpx.Client(base_url=url, timeout=30) as api:
+    with laptop.api() as api:
         found = Orchestrator(alone, api)
         shutil.copytree(lines, found.bucket / ORDER["source"])
         assert alone.call("deploy").code == 0
@@ -162,6 +149,7 @@ def test_a_deployment_with_a_cron_schedule_gets_runs(orchestrator: Orchestrator)
             {"Order.source", "SplitPlan.key", "FitPlan.recipe", "Requirements.bounds", "Requirement.metric"},
         ),
         ("check-labels", {"CheckPlan.project", "CheckPlan.recipe", "CheckPlan.epochs", "CheckPlan.most"}),
+        ("release-model", {"ReleasePlan.version", "ReleasePlan.target", "ReleasePlan.share", "ReleasePlan.shadow"}),
     ],
 )
 def test_every_field_of_the_start_form_has_a_title_and_a_description(
@@ -179,8 +167,9 @@ def test_every_field_of_the_start_form_has_a_title_and_a_description(
 
 def test_deployed_again_there_is_nothing_new_and_no_orphan(orchestrator: Orchestrator) -> None:
     flow = orchestrator.deployment()["flow_id"]
-    for name, tags in {"old-name": ["loopline"], "somebody-elses": ["theirs"]}.items():
-        orchestrator.ask("/deployments/", name=name, flow_id=flow, tags=tags)
+    others = {"old-name": ("flows.old.name", ["loopline"]), "somebody-elses": ("theirs.flow", ["loopline"])}
+    for name, (entrypoint, tags) in others.items():
+        orchestrator.ask("/deployments/", name=name, flow_id=flow, entrypoint=entrypoint, tags=tags)
     first = orchestrator.laptop.call("deploy")
     assert "build-model/old-name was deleted: prefect.yaml no longer names it" in first.out
     before = {one["id"]: one["name"] for one in orchestrator.ask("/deployments/filter")}

@@ -3,25 +3,20 @@
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 import pytest
 from label_studio_sdk.client import LabelStudio as Sdk
-from laptops import Laptop
+from laptops import Laptop, eventually
 
-from loopline.settings import LaptopAddresses, Settings
-
-T = TypeVar("T")
+from loopline.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 HEADER, SECRET = "X-Loopline-Secret", "correct horse battery staple"
 HINTED = "loopline.labels.hinted"
-POOL = ("work-pool", "create", "laptop", "--type", "process", "--overwrite")
-DEPLOY = ("--no-prompt", "deploy", "--name", "collect-labels")
 CONFIG = '<View><Text name="line" value="$line"/><TextArea name="text" toName="line"/></View>'
 
 
@@ -44,10 +39,9 @@ def hints(laptop: Laptop) -> Iterator[str]:
 @pytest.fixture
 def prefect(laptop: Laptop) -> Iterator[httpx.Client]:
     """A client of the Prefect server, on which collect-labels is deployed."""
-    for arguments in (POOL, DEPLOY):
-        done = laptop.call("prefect", *arguments, cwd=ROOT)
-        assert done.code == 0, done.out + done.log
-    with httpx.Client(base_url=LaptopAddresses.read(laptop.home).prefect_url, timeout=30, trust_env=False) as client:
+    done = laptop.call("deploy")
+    assert done.code == 0, done.out + done.log
+    with laptop.api() as client:
         yield client
 
 
@@ -71,14 +65,6 @@ def label(settings: Settings, webhook: str) -> int:
     result = [{"from_name": "text", "to_name": "line", "type": "textarea", "value": value}]
     sdk.annotations.create(id=task.id, result=result)
     return project
-
-
-def eventually(look: Callable[[], T], *, seconds: float = 120) -> T:
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"nothing came within {seconds} s"
-        time.sleep(0.25)
-    return found
 
 
 def test_a_label_makes_the_orchestrator_look(label_studio: Settings, hints: str, prefect: httpx.Client) -> None:

@@ -1,0 +1,327 @@
+"""Models announced, released and taken back on a laptop with a worker: real builds, real services, real events."""
+
+import json
+import random
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from laptops import Laptop, eventually
+
+from loopline import commands
+from loopline.client import Client
+from loopline.contracts import ModelReady
+from loopline.evaluation import opponent_of
+from loopline.problems.handwriting.samples import write_samples
+from loopline.settings import LaptopAddresses, Settings
+
+COUNTS = {"train": 500, "validation": 24, "test": 60}
+SUBSCRIBER = Path(__file__).parents[2] / "deployments" / "subscriber"
+READS = ("channels=16", "hidden=48", "layers=1", "batch_size=8", "learning_rate=0.006")  # most lines, in seconds
+READY, RELEASED, ROLLED_BACK = "loopline.model.ready", "loopline.model.released", "loopline.model.rolled_back"
+SECONDS = 120
+
+
+@dataclass
+class System:
+    """A laptop with a worker on which everything is deployed, and whose service answers."""
+
+    laptop: Laptop
+    api: httpx.Client
+    lines: Path
+
+    @property
+    def settings(self) -> Settings:
+        return Settings(home=self.laptop.home, _env_file=None)
+
+    def build(self, *values: str, laptop: Laptop | None = None, source: str = "inbox/lines") -> ModelReady:
+        arguments = [part for value in (*READS, *values) for part in ("--set", value)]
+        requirements = self.laptop.home / "any.yaml"
+        requirements.write_text("bounds: [{metric: cer, at_most: 100}]\n")
+        chosen = ["--source", source, "--requirements", str(requirements), "--json"]
+        done = (laptop or self.laptop).call("run", *chosen, *arguments)
+        assert done.code == 0, done.log
+        return ModelReady.model_validate_json(done.out)
+
+    def announce_unjudged(self, bad: ModelReady) -> ModelReady:
+        """Bring a model past the gate, and say that it is ready."""
+        registry, store = commands.registry(self.settings), commands.store(self.settings)
+        champion = registry.champion("handwriting")
+        assert champion
+        report = bad.packaged.report.model_copy(update={"champion": opponent_of(champion.judged)})
+        draft = bad.model_copy(update={"packaged": bad.packaged.model_copy(update={"report": report}), "version": ""})
+        with tempfile.TemporaryDirectory() as folder:
+            judged = registry.commit_model(draft, store.fetch(bad.packaged.archive, Path(folder) / "package.zip"))
+        assert isinstance(judged, ModelReady)
+        return judged
+
+    def ask(self, path: str, **document: Any) -> Any:
+        return self.api.post(path, json=document).raise_for_status().json()
+
+    def told(self, event: str, version: str) -> list[dict[str, Any]]:
+        found = self.ask("/events/filter", filter={"event": {"name": [event]}})["events"]
+        return [one for one in found if one["payload"]["version"] == version]
+
+    def say(self, version: str, digest: str, *, count: int = 1, api: httpx.Client | None = None) -> httpx.Response:
+        """Say that a model is ready, as anybody may who can write to the server."""
+        payload = {"problem": "handwriting", "version": version, "package_sha256": digest}
+        event = {"event": READY, "id": str(uuid.uuid4()), "occurred": datetime.now(UTC).isoformat()}
+        event |= {"resource": {"prefect.resource.id": "loopline.model.handwriting"}, "payload": payload}  # type: ignore[dict-item]
+        return (api or self.api).post("/events", json=[event] * count)
+
+    def releases(self) -> list[dict[str, Any]]:
+        deployment = self.api.get("/deployments/name/release-model/release-model").json()["id"]
+        found: list[dict[str, Any]] = self.ask("/flow_runs/filter", deployments={"id": {"any_": [deployment]}})
+        return found
+
+    def settle(self, count: int) -> list[dict[str, Any]]:
+        """Wait until so many releases have come to an end, and return them."""
+
+        def ended() -> list[dict[str, Any]]:
+            runs = self.releases()
+            return runs if len(runs) == count and all(run["end_time"] for run in runs) else []
+
+        return eventually(ended, seconds=SECONDS)
+
+    def answering(self) -> str:
+        with self.client() as client:
+            return client.model().model
+
+    def client(self) -> Client:
+        addresses = LaptopAddresses.read(self.laptop.home)
+        return Client(addresses.reader_url, addresses.reader_key.get_secret_value(), capture=False)
+
+    def stages(self) -> dict[str, str]:
+        models = commands.registry(self.settings).models("handwriting")
+        return {stage: model.judged.version for model in models for stage in model.stages}
+
+    @contextmanager
+    def traffic(self) -> Iterator["Traffic"]:
+        """Have pictures read all the time, one after the other."""
+        traffic, ended = Traffic(), threading.Event()
+        pictures = sorted((self.lines / "images").glob("*.png"))
+
+        def ask() -> None:
+            with self.client() as client:
+                while not ended.is_set():
+                    traffic.models[client.read(random.choice(pictures)).model] += 1
+                    time.sleep(0.02)
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        yield traffic
+        ended.set()
+        asking.join(30)
+
+
+@dataclass
+class Traffic:
+    """How many pictures each model answered; any failure ends the test's thread, and so the count."""
+
+    models: Counter[str] = field(default_factory=Counter)
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    lines = tmp_path_factory.mktemp("release") / "lines"
+    write_samples(lines, counts=COUNTS)
+    with tempfile.TemporaryDirectory() as folder:
+        laptop = Laptop(Path(folder) / "home")
+        laptop.home.mkdir()
+        started = laptop.call("up", "--worker")
+        assert started.code == 0, started.log
+        try:
+            shutil.copytree(lines, laptop.home / "store" / "loopline" / "inbox" / "lines")
+            with laptop.api() as api:
+                yield System(laptop, api, lines)
+        finally:
+            assert laptop.call("down").code == 0
+
+
+@pytest.fixture(scope="module")
+def first(system: System) -> ModelReady:
+    """The first model, built by hand; its announcement wakes the worker."""
+    return system.build("epochs=8")
+
+
+@pytest.fixture(scope="module")
+def second(system: System, first: ModelReady) -> ModelReady:
+    """A better one, released while people ask."""
+    system.settle(1)
+    return system.build("epochs=12")
+
+
+def name(judged: ModelReady) -> str:
+    return f"handwriting:{judged.packaged.archive.sha256[:12]}"
+
+
+def test_a_model_that_is_ready_answers_soon(system: System, first: ModelReady) -> None:
+    (run,) = system.settle(1)
+    assert run["state_type"] == "COMPLETED", run["state"]["message"]
+    assert run["created_by"]["type"] == "AUTOMATION"
+    assert run["parameters"]["plan"] == {
+        "problem": "handwriting",
+        "version": first.version,
+        "package_sha256": first.packaged.archive.sha256,
+    }
+    assert system.answering() == name(first)
+    (event,) = eventually(lambda: system.told(RELEASED, first.version))
+    assert event["payload"]["previous"] is None and event["payload"]["figures"]["known_lines"] == 40
+    assert system.stages() == {"champion": first.version, "laptop": first.version}
+
+
+def test_the_next_one_answers_a_share_first_and_the_one_before_stands_ready(
+    system: System, first: ModelReady, second: ModelReady
+) -> None:
+    with system.traffic() as traffic:
+        assert {run["state_type"] for run in system.settle(2)} == {"COMPLETED"}
+    assert set(traffic.models) == {name(first), name(second)}
+    (event,) = eventually(lambda: system.told(RELEASED, second.version))
+    figures = event["payload"]["figures"]
+    assert figures["live_pictures"] >= 20 and figures["live_failures"] == 0
+    assert (event["payload"]["previous"], system.answering()) == (first.version, name(second))
+    assert system.laptop.call("release").out.strip().endswith(f"{second.version} answers there already")
+
+
+def test_a_bad_model_is_taken_back_and_hardly_anybody_saw_it(system: System, second: ModelReady) -> None:
+    system.settle(2)
+    wrong = system.laptop.home / "store" / "loopline" / "inbox" / "wrong"
+    shutil.copytree(system.lines, wrong)
+    labels, splits = json.loads((wrong / "labels.json").read_text()), json.loads((wrong / "splits.json").read_text())
+    learnt = splits["train"]
+    others = random.Random(1).sample(learnt, len(learnt))
+    labels |= dict(zip(learnt, [labels[key] for key in others], strict=True))
+    (wrong / "labels.json").write_text(json.dumps(labels))
+    elsewhere = replace(system.laptop, settings={"LOOPLINE_REGISTRY__URL": str(system.laptop.home / "other.git")})
+    bad = system.announce_unjudged(system.build("epochs=3", laptop=elsewhere, source="inbox/wrong"))
+    assert system.stages()["champion"] == bad.version
+    with system.traffic() as traffic:
+        system.say(bad.version, bad.packaged.archive.sha256)
+        (event,) = eventually(lambda: system.told(ROLLED_BACK, bad.version), seconds=SECONDS)
+    assert set(traffic.models) == {name(second)}, "known lines told"
+    assert any("known lines right" in reason for reason in event["payload"]["reasons"])
+    assert event["payload"]["restored"] == second.version
+    assert (system.stages()["champion"], system.answering()) == (second.version, name(second))
+
+
+def test_forged_old_and_repeated_announcements_change_nothing(
+    system: System, first: ModelReady, second: ModelReady
+) -> None:
+    before, stages = len(system.releases()), system.stages()
+    with httpx.Client(base_url=system.api.base_url, trust_env=False) as nobody:
+        assert system.say(second.version, second.packaged.archive.sha256, api=nobody).status_code in (401, 403)
+    sayings = [(second.version, "f" * 64), (first.version, first.packaged.archive.sha256)]
+    for version, digest in sayings:
+        system.say(version, digest).raise_for_status()
+    system.say(second.version, second.packaged.archive.sha256, count=1000).raise_for_status()
+    runs = system.settle(before + 3)
+    assert {run["state_type"] for run in runs} == {"COMPLETED"}
+    assert (system.stages(), system.answering()) == (stages, name(second))
+    assert len(system.told(RELEASED, second.version)) == 1
+
+
+def test_a_rollback_is_one_command_and_the_version_before_is_the_champion_again(
+    system: System, first: ModelReady, second: ModelReady
+) -> None:
+    assert system.answering() == name(second)
+    told = system.laptop.call("rollback")
+    assert f"{second.version} was taken back, {first.version} answers" in told.out, told.log
+    assert system.answering() == name(first)
+    assert (system.stages()["champion"], system.stages()["laptop"]) == (first.version, first.version)
+    (event,) = eventually(lambda: system.told(ROLLED_BACK, second.version))
+    assert event["payload"]["reasons"] == ["it was taken back by hand"]
+    again = system.laptop.call("rollback")
+    assert (again.code, "no earlier version" in again.log) == (2, True)
+
+
+def test_subscribers_that_were_down_are_told_again(system: System, second: ModelReady) -> None:
+    count = len(system.told(READY, second.version))
+    today = datetime.now(UTC).date().isoformat()
+    done = system.laptop.call("events", "replay", "--since", today, "--event", READY)
+    assert done.out.strip() == "3 events were told again", done.log
+    eventually(lambda: len(system.told(READY, second.version)) > count)
+    for wrong, words in {
+        ("--since", "soon"): "neither a day nor a time",
+        ("--since", today, "--event", "x"): "choose",
+    }.items():
+        refused = system.laptop.call("events", "replay", *wrong)
+        assert (refused.code, words in refused.log) == (2, True)
+
+
+def test_what_waits_in_the_outbox_is_told_by_housekeeping(system: System, first: ModelReady) -> None:
+    sent = next((system.laptop.home / "store" / "loopline" / "events" / "sent" / RELEASED).glob("*.json"))
+    lost = sent.parents[2] / "unsent" / sent.name
+    lost.parent.mkdir(exist_ok=True)
+    sent.rename(lost)
+    deployment = system.api.get("/deployments/name/housekeeping/housekeeping").json()["id"]
+    run = system.ask(f"/deployments/{deployment}/create_flow_run")["id"]
+    eventually(lambda: system.api.get(f"/flow_runs/{run}").json()["end_time"], seconds=SECONDS)
+    assert system.api.get(f"/flow_runs/{run}").json()["state_type"] == "COMPLETED"
+    assert sent.exists() and not lost.exists()
+
+
+def test_a_run_that_was_killed_before_its_first_heartbeat_becomes_crashed(system: System, first: ModelReady) -> None:
+    mending = system.api.get("/deployments/name/mend-runs/mend-runs").json()["id"]
+    killed = system.ask(
+        "/flow_runs/", flow_id=system.releases()[0]["flow_id"], tags=["loopline"], state={"type": "RUNNING"}
+    )["id"]
+    run = system.ask(f"/deployments/{mending}/create_flow_run", parameters={"silence_seconds": 5})["id"]
+    eventually(lambda: system.api.get(f"/flow_runs/{run}").json()["end_time"], seconds=SECONDS)
+    states = [system.api.get(f"/flow_runs/{one}").json()["state"] for one in (run, killed)]
+    assert [state["type"] for state in states] == ["COMPLETED", "CRASHED"]
+    assert states[1]["message"] == "no heartbeat for 5 s"
+
+
+def test_no_secret_of_the_server_stands_in_a_log_or_a_parameter(system: System) -> None:
+    addresses = LaptopAddresses.read(system.laptop.home)
+    secrets = [addresses.prefect_auth.get_secret_value(), addresses.reader_key.get_secret_value()]
+    logs = "".join(path.read_text() for path in (system.laptop.home / "logs").glob("*.log"))
+    runs, kept = (
+        json.dumps(system.releases()),
+        subprocess.check_output(["grep", "-rlF", secrets[0], str(system.laptop.home)], text=True).split(),
+    )
+    assert not [secret for secret in secrets if secret in logs or secret in runs]
+    assert kept == [str(LaptopAddresses.path(system.laptop.home))]
+
+
+def test_the_subscriber_of_the_guide_wakes_and_reads_its_archive_once(
+    system: System, first: ModelReady, tmp_path: Path
+) -> None:
+    project, archive = tmp_path / "subscriber", tmp_path / "archive"
+    shutil.copytree(SUBSCRIBER, project)
+    archive.mkdir()
+    for picture in sorted((system.lines / "images").glob("*.png"))[:3]:
+        shutil.copy(picture, archive)
+    laptop = replace(system.laptop, settings={"ARCHIVE": str(archive)})
+    for arguments in (("work-pool", "create", "subscriber", "--type", "process"), ("--no-prompt", "deploy", "--all")):
+        done = laptop.call("prefect", *arguments, cwd=project)
+        assert done.code == 0, done.out + done.log
+    deployment = system.api.get("/deployments/name/on-model-ready/on-model-ready").json()["id"]
+
+    def woken() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = system.ask("/flow_runs/filter", deployments={"id": {"any_": [deployment]}})
+        return found
+
+    written, changed_ns = archive / f"{first.packaged.archive.sha256}.json", set[int]()
+    for _ in range(2):
+        before = len(woken())
+        system.say(first.version, first.packaged.archive.sha256)
+        eventually(lambda: len(woken()) > before)  # noqa: B023
+        work = ("worker", "start", "--pool", "subscriber", "--type", "process", "--run-once")
+        done = laptop.call("prefect", *work, cwd=project)
+        assert {run["state_type"] for run in woken()} == {"COMPLETED"}, done.log
+        assert len(json.loads(written.read_text())) == 3
+        changed_ns.add(written.stat().st_mtime_ns)
+    assert len(woken()) > 1 and len(changed_ns) == 1
