@@ -1,5 +1,6 @@
 """Look at an order before anything is spent on it."""
 
+from loopline import doctor
 from loopline.clients.comet import check_comet
 from loopline.evaluation import measurable, open_champion, opponent_of
 from loopline.judging import check_bounds
@@ -18,8 +19,8 @@ def accept(order: Order) -> Requirements:
     Raises ConfigError for what can't be met, IntegrityError for a champion that can't be opened, UnreachableError for a
     storage of studies that doesn't answer.
     """
-    problem = load_problem(order.problem)
-    settings = Settings()
+    problem, settings = load_problem(order.problem), Settings()
+    doctor.quick(settings)
     problem.make_recipe(order.plan.recipe)
     check_comet(settings.comet)
     if order.plan.search:
