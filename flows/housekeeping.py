@@ -4,11 +4,16 @@ from prefect import flow
 
 from loopline.capture_contracts import Swept
 from tasks.caching import RESULTS
-from tasks.housekeeping import sweep, tell_left
+from tasks.housekeeping import look, sweep, tell_left
 
 
 @flow(persist_result=True, result_storage=RESULTS, result_serializer="json")
-def housekeeping(problem: str = "handwriting") -> Swept:
-    """What happened is told if nobody was; what users sent is deleted when they say so, or when its days are over."""
+def housekeeping(problem: str = "handwriting", full: bool = False) -> Swept:
+    """What happened is told if nobody was; what users sent is deleted when they say so, or when its days are over.
+
+    Then what the registry names is looked for in the store: quickly, or in full, each byte.
+    """
     tell_left(problem)
-    return sweep(problem)
+    swept = sweep(problem)
+    look(problem, full=full)
+    return swept

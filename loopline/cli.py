@@ -97,6 +97,29 @@ def doctor() -> None:
 
 
 @app.command()
+def fsck(
+    problem: Problem = "handwriting",
+    full: Annotated[bool, typer.Option("--full", help="Hash every object again, not only look for it.")] = False,
+) -> None:
+    """Look whether all that the registry names is in the store, and as it was."""
+    from loopline import commands, fsck
+
+    settings = read_settings()
+    versions = commands.registry(settings)
+    found = fsck.check(
+        commands.store(settings),
+        problem,
+        datasets=versions.datasets(problem),
+        models=versions.models(problem),
+        mode="full" if full else "quick",
+    )
+    shown.print(found.sentence)
+    for fault in found.faults:
+        shown.print(f"{fault.key}  {fault.what}; {fault.needed_by} needs it", soft_wrap=True)
+    fsck.raise_faults(found)
+
+
+@app.command()
 def down() -> None:
     """End every process that `loopline up` started."""
     from loopline import local

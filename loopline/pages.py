@@ -19,10 +19,10 @@ log = logging.getLogger(__name__)
 
 
 def write_page(store: Store, page: Page) -> Artifact:
-    """Render the report and store it at reports/<sha256 of the package's archive>.html."""
+    """Render the report and store it under reports/, named by its content: a package may be judged again."""
     html = render(page).encode()
     log.info("report: %d lines, %.2f MB", len(page.lines), len(html) / 1e6)
-    return store.put(html, f"reports/{page.packaged.archive.sha256}.html")
+    return store.publish(html, "reports", suffix=".html")
 
 
 def gather_page(store: Store, problem: Problem, *, packaged: PackagedModel, verdict: Verdict, cache: Path) -> Page:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 
 from loopline.capture_contracts import Swept
@@ -9,6 +10,7 @@ from loopline.contracts import ModelReady
 from loopline.events import keep
 from loopline.forgetting import Places
 from loopline.forgetting import sweep as delete
+from loopline.fsck import Checked, Mode, check, raise_faults
 from loopline.settings import Settings
 from tasks.caching import step
 from tasks.places import label_studio, registry, store
@@ -24,6 +26,20 @@ def tell_left(problem: str) -> int:
     count = tell_unsent(objects)
     get_run_logger().info("housekeeping: %d events told, %d of them never written down before", count, kept)
     return count
+
+
+@step()
+def look(problem: str, *, full: bool) -> Checked:
+    """Look whether all that the versions name is there; IntegrityError if not, after all faults were written down."""
+    versions = registry()
+    mode: Mode = "full" if full else "quick"
+    found = check(store(), problem, datasets=versions.datasets(problem), models=versions.models(problem), mode=mode)
+    rows = [f"| {fault.key} | {fault.needed_by} | {fault.what} |" for fault in found.faults]
+    table = "\n".join([found.sentence, "", "| object | needed by | |", "| --- | --- | --- |", *rows])
+    create_markdown_artifact(table, key="fsck", description="What the registry names, held against the store")
+    get_run_logger().info("fsck: %s", found.sentence)
+    raise_faults(found)
+    return found
 
 
 @step()

@@ -133,7 +133,7 @@ def store(s3_server: StoreSettings) -> Store:
 def test_page_is_gathered_from_the_store_and_put_there(store: Store, tmp_path: Path) -> None:
     package = put_package(store, ANSWERS)
     artifact = write_page(store, gather_page(store, PROBLEM, packaged=package, verdict=verdict(), cache=tmp_path))
-    assert artifact.uri == f"reports/{package.archive.sha256}.html"
+    assert artifact.uri == f"reports/{artifact.sha256}.html"
     html = store.read_artifact(artifact).decode()
     assert '4<mark class="off">9</mark>11' in html
     assert "champion" in html
