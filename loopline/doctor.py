@@ -42,7 +42,17 @@ def quick(settings: Settings) -> None:
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """Try one thing after the other, and say what was found."""
-    checks: tuple[Callable[[Settings], str], ...] = (home, disk, store, clock, registry, label_studio, comet, gpu)
+    checks: tuple[Callable[[Settings], str], ...] = (
+        home,
+        disk,
+        store,
+        rights,
+        clock,
+        registry,
+        label_studio,
+        comet,
+        gpu,
+    )
     for check in checks:
         name = check.__name__.replace("_", " ")
         try:
@@ -86,11 +96,18 @@ def store(settings: Settings) -> str:
             try_it()
         except AccessError as error:
             raise AccessError(f"the store does not let us {may}: {error}") from None
-    others = [] if settings.store.endpoint == LAPTOP else objects.other_buckets()
+    return f"{objects.url('')} can be written, read, listed and deleted from"
+
+
+def rights(settings: Settings) -> str:
+    """Look whether the store's keys may do more than they need; AccessError if they see other buckets."""
+    if settings.store.endpoint == LAPTOP:
+        return "the laptop's own store"
+    others = Store(settings.resolved_store()).other_buckets()
     if others:
         more = f"{len(others)} more buckets, such as {others[0]}"
         raise AccessError(f"the store's keys may list {more}; give Loopline keys of {settings.store.bucket} alone")
-    return f"{objects.url('')} can be written, read, listed and deleted from"
+    return f"the store's keys see {settings.store.bucket} alone"
 
 
 def clock(settings: Settings) -> str:

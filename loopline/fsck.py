@@ -1,7 +1,7 @@
 """Whether what the registry names is still there, and still what it was.
 
 Quick: every object that a version names is there with its size. Full: each is hashed again, and so is every image of a
-dataset, whose name is its hash. Nothing is mended here: what is missing or altered comes back from a copy of the bucket.
+dataset, whose name is its hash. Nothing is mended: what is missing or altered comes back from a copy of the bucket.
 """
 
 from collections import Counter

@@ -20,8 +20,8 @@ def accept(order: Order) -> Requirements:
     storage of studies that doesn't answer.
     """
     problem, settings = load_problem(order.problem), Settings()
-    doctor.quick(settings)
     problem.make_recipe(order.plan.recipe)
+    doctor.quick(settings)
     check_comet(settings.comet)
     if order.plan.search:
         from loopline.studies import open_storage

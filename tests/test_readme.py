@@ -1,4 +1,4 @@
-"""The README names nothing that isn't there."""
+"""README and guides name nothing that isn't there."""
 
 import re
 from pathlib import Path
@@ -12,8 +12,10 @@ from loopline.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-OURS = re.sub(r"loopline prefect .*|tensorboard .*|docker .*", "", README)
-BLOCKS = "\n".join(re.findall(r"^```\n(.*?)^```", README, re.DOTALL | re.MULTILINE))
+GUIDES = [ROOT / "docs" / name for name in ("operate.md", "subscribe.md")]
+ALL = "\n".join([README, *(guide.read_text() for guide in GUIDES)])
+OURS = re.sub(r"loopline prefect .*|^prefect .*|git clone .*?`|tensorboard .*|docker .*", "", ALL, flags=re.MULTILINE)
+BLOCKS = "\n".join(re.findall(r"^```\n(.*?)^```", ALL, re.DOTALL | re.MULTILINE))
 
 
 def options(command: Any) -> set[str]:
@@ -37,13 +39,14 @@ def test_every_make_target_exists(target: str) -> None:
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(([^)#:]+)\)", README))))
-def test_every_linked_file_exists(path: str) -> None:
-    assert (ROOT / path).exists()
+@pytest.mark.parametrize("page", [ROOT / "README.md", *GUIDES], ids=lambda page: page.name)
+def test_every_linked_file_exists(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", page.read_text())
+    assert links and [link for link in links if not (page.parent / link).exists()] == []
 
 
 @pytest.mark.parametrize(
-    "name", sorted(set(re.findall(r"LOOPLINE_[A-Z0-9_]+", README + (ROOT / ".env.example").read_text())))
+    "name", sorted(set(re.findall(r"LOOPLINE_[A-Z0-9_]+", ALL + (ROOT / ".env.example").read_text())))
 )
 def test_every_setting_exists(name: str) -> None:
     section, _, field = name.removeprefix("LOOPLINE_").lower().partition("__")

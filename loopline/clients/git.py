@@ -1,7 +1,8 @@
 """The registry's git repository, where the exclusive decisions fall: of two pushes from the same state one loses.
 
-The only module that knows git and GTO. Clones are fresh, private and without a work tree, so that nothing in the
-repository, such as a symlink, can steer a write.
+The only module that knows git, and the form of GTO's tags. GTO itself is not imported: it sets up logging anew, in which
+a process that runs a flow can wait for itself for ever. Clones are fresh, private and without a work tree, so that
+nothing in the repository, such as a symlink, can steer a write.
 """
 
 import os
@@ -75,29 +76,21 @@ class Clone:
 
     def tag(self, name: str, message: str) -> None:
         """Put an annotated tag on the branch's head."""
-        self._repo.create_tag(name, message=message)
-        self._refspecs.append(f"refs/tags/{name}")
+        self._tag(name, "HEAD", message)
 
     def register(self, model: str, version: str) -> None:
-        """Name the branch's head a version of a model, in GTO's form."""
-        from gto import api
-
-        event = api.register(str(self._repo.working_dir), model, "HEAD", version=version)
-        self._refspecs.append(f"refs/tags/{event.tag}")
+        """Name the branch's head a version of a model."""
+        self._tag(f"{model}@{version}", "HEAD", f"Registering artifact {model} version {version}")
 
     def assign(self, model: str, stage: str, *, version: str) -> None:
-        """Give a stage to a version of a model, in GTO's form."""
-        from gto import api
-
-        event = api.assign(str(self._repo.working_dir), model, stage, version=version, force=True)
-        self._refspecs.append(f"refs/tags/{event.tag}")
+        """Give a stage to a version of a model."""
+        words = f"Assigning stage {stage} to artifact {model} version {version}"
+        self._tag(f"{model}#{stage}#{self._next(model)}", f"{model}@{version}", words)
 
     def unassign(self, model: str, stage: str, *, version: str) -> None:
-        """Take a stage from a version of a model, in GTO's form."""
-        from gto import api
-
-        event = api.unassign(str(self._repo.working_dir), model, stage=stage, version=version)
-        self._refspecs.append(f"refs/tags/{event.tag}")
+        """Take a stage from a version of a model."""
+        words = f"Unassigning stage {stage} from artifact {model} version {version}"
+        self._tag(f"{model}#{stage}!#{self._next(model)}", f"{model}@{version}", words)
 
     def check_push(self) -> None:
         """Try whether a push would be let in, without one; AccessError if not."""
@@ -122,6 +115,15 @@ class Clone:
             if any(sign in error.stdout + error.stderr for sign in LOST):
                 raise _LostRaceError from error
             raise _trouble(error, self._repo.remote().url) from error
+
+    def _tag(self, name: str, revision: str, message: str) -> None:
+        self._repo.create_tag(name, ref=self._repo.commit(revision), message=message)
+        self._refspecs.append(f"refs/tags/{name}")
+
+    def _next(self, model: str) -> int:
+        """Return the number of a model's next assignment."""
+        numbers = (re.fullmatch(rf"{re.escape(model)}#\w+!?#(\d+)", tag.name) for tag in self._repo.tags)
+        return 1 + max((int(number[1]) for number in numbers if number), default=0)
 
 
 class GitRegistry:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+from httpx_retries import Retry, RetryTransport
 
 from loopline.settings import Settings
 
@@ -100,7 +101,9 @@ class Laptop:
         found = Settings(home=self.home, _env_file=None).resolved_prefect()
         assert found.auth_string
         user, _, password = found.auth_string.get_secret_value().partition(":")
-        with httpx.Client(base_url=found.api_url, auth=(user, password), timeout=30, trust_env=False) as client:
+        retry = Retry(total=5, allowed_methods=["GET", "POST"], backoff_factor=0.5)  # SQLite is locked now and then
+        transport = RetryTransport(retry=retry)
+        with httpx.Client(base_url=found.api_url, auth=(user, password), timeout=30, transport=transport) as client:
             token = client.get("/csrf-token", params={"client": "tests"}).raise_for_status().json()["token"]
             client.headers.update({"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": "tests"})
             yield client

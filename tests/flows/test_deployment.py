@@ -1,14 +1,18 @@
 """What the orchestrator starts by itself: a worker builds and announces a model, schedules fire, the form explains."""
 
 import hashlib
+import json
 import shutil
 import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import httpx
@@ -177,6 +181,49 @@ def test_deployed_again_there_is_nothing_new_and_no_orphan(orchestrator: Orchest
     again = orchestrator.laptop.call("deploy")
     assert (again.code, "deleted" in again.out) == (0, False)
     assert {one["id"]: one["name"] for one in orchestrator.ask("/deployments/filter")} == before
+
+
+@contextmanager
+def chat() -> Iterator[tuple[str, list[str]]]:
+    """A web address that takes what a chat takes; and what it was told."""
+    told: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"])
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/secret-room", told
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_chat_hears_of_failed_runs_and_of_models_taken_back(orchestrator: Orchestrator) -> None:
+    with chat() as (address, told):
+        named = {"LOOPLINE_PREFECT__NOTIFY_URL": address}
+        told_of = replace(orchestrator.laptop, settings=orchestrator.laptop.settings | named)
+        for _ in range(2):
+            done = told_of.call("deploy")
+            assert done.code == 0, done.log
+        assert address not in done.out + done.log + str(orchestrator.ask("/automations/filter"))
+        flow = orchestrator.deployment()["flow_id"]
+        for tags in (["loopline"], ["theirs"]):
+            run = orchestrator.ask("/flow_runs/", flow_id=flow, name="-".join(tags), tags=tags)
+            orchestrator.ask(f"/flow_runs/{run['id']}/set_state", state={"type": "FAILED", "message": "no"}, force=True)
+        orchestrator.emit("loopline.model.rolled_back")
+        eventually(lambda: len(told) >= 2)
+        assert orchestrator.laptop.call("deploy").code == 0
+        orchestrator.emit("loopline.model.rolled_back")
+        eventually(lambda: len(orchestrator.events("loopline.model.rolled_back")) == 2)
+    rolled_back, failed = sorted(told)
+    assert rolled_back.startswith("Loopline: a model was rolled back: ")
+    assert failed.startswith("Loopline: a run failed: loopline "), "and not that of another team"
 
 
 def test_a_worker_of_the_laptop_runs_what_is_asked_for_with_the_users_settings(orchestrator: Orchestrator) -> None:

@@ -94,6 +94,19 @@ def test_pages_of_the_origins_that_are_set_may_ask(hardy: Served) -> None:
     assert stranger.status_code == 400 and "access-control-allow-origin" not in stranger.headers
 
 
+def test_a_crowd_on_kept_connections_is_sent_on_and_a_lone_caller_is_not(hardy: Served) -> None:
+    """One process may have all connections: some callers connect again, and an idle process takes them."""
+
+    def ask(_: int) -> int:
+        with hardy.client(key=None) as client:
+            answers = [client.post("/read", files={"image": PNG}) for _ in range(60)]
+        return sum(answer.headers.get("connection") == "close" for answer in answers)
+
+    assert ask(0) == 0
+    with ThreadPoolExecutor(6) as crowd:
+        assert sum(crowd.map(ask, range(6))) > 0
+
+
 def test_too_many_at_once_are_told_to_wait_and_all_others_are_answered(hardy: Served) -> None:
     def ask(number: int) -> httpx.Response:
         with hardy.client(key=None) as client:
