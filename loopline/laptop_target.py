@@ -19,7 +19,6 @@ from loopline.services import laptop_services
 from loopline.settings import LaptopAddresses, Settings
 
 COLOURS = (BLUE, GREEN, AMBER)
-LONGEST = timedelta(days=1)  # after which a trial that nobody ended is over
 
 
 class LaptopTarget:
@@ -53,21 +52,25 @@ class LaptopTarget:
         key = addresses.reader_key.get_secret_value()
         return Client(addresses.readers[colour].url, key, retries=2, capture=False)
 
-    def split(self, share: float, *, shadow: bool) -> None:
-        """Give the candidate a share of the live pictures; of the answers before, none counts any more."""
+    def split(self, share: float, *, shadow: bool, seconds: float) -> None:
+        """Give the candidate a share of the live pictures for so long; of the answers before, none counts any more."""
         pairs_path(self._home).unlink(missing_ok=True)
         if routes := read_routes(self._home):
-            trial = {"trial": self._candidate, "share": share, "shadow": shadow, "until": datetime.now(UTC) + LONGEST}
+            until = datetime.now(UTC) + timedelta(seconds=seconds)
+            trial = {"trial": self._candidate, "share": share, "shadow": shadow, "until": until}
             write_routes(self._home, routes.model_copy(update=trial))
 
     def pairs(self) -> list[Pair]:
         """Return what both answered since the split."""
         return read_pairs(self._home)
 
-    def promote(self) -> None:
-        """Let the candidate answer; what answered stands ready."""
-        routes = read_routes(self._home)
-        write_routes(self._home, Routes(live=self._candidate, ready=routes.live if routes else None))
+    def promote(self, packaged: PackagedModel) -> None:
+        """Let the candidate answer, if it does not yet; what answered stands ready."""
+        if self.standing() != packaged.bento_tag:
+            if self._bento(self._candidate) != packaged.bento_tag:
+                raise ConfigError(f"{packaged.bento_tag} does not stand beside what answers; release it again")
+            routes = read_routes(self._home)
+            write_routes(self._home, Routes(live=self._candidate, ready=routes.live if routes else None))
         self._stand({})
 
     def withdraw(self) -> None:

@@ -33,6 +33,7 @@ LESS_SURE = 0.2  # of confidence from 0 to 1, on the same pictures
 MOST_FAILED = 0.02  # share of live pictures that the candidate alone fails on; one may be chance
 FEW = 10  # live pictures that are too few to compare
 POLL_SECONDS = 0.5
+OVERTIME_SECONDS = 60  # after which a trial whose release was killed is over
 
 
 def target(settings: Settings, name: str) -> LaptopTarget:
@@ -90,7 +91,7 @@ def read_known_lines(store: Store, place: LaptopTarget, candidate: Candidate, pl
 
 def answer_a_share(place: LaptopTarget, plan: ReleasePlan, *, tell: Callable[[str], object] = lambda _: None) -> Trial:
     """Give the candidate its share of the live pictures until enough were compared, or the time is over."""
-    place.split(plan.share, shadow=plan.shadow)
+    place.split(plan.share, shadow=plan.shadow, seconds=plan.trial_seconds + OVERTIME_SECONDS)
     deadline = time.monotonic() + plan.trial_seconds
     while True:
         pairs = place.pairs()
@@ -138,10 +139,10 @@ def conclude(registry: Registry, place: LaptopTarget, candidate: Candidate, tria
         place.withdraw()
         registry.withdraw(judged.problem, judged.version, target=candidate.target, restored=previous)
         return RolledBack(**named, restored=previous, reasons=trial.reasons, figures=trial.figures)
-    if previous != judged.version:
-        place.promote()
-    registry.release(judged.problem, judged.version, target=candidate.target)
-    return Released(**named, previous=previous, figures=trial.figures)
+    place.promote(judged.packaged)
+    noted = registry.release(judged.problem, judged.version, target=candidate.target)
+    before = noted if previous == judged.version else previous  # it answered already if an earlier run was killed
+    return Released(**named, previous=before if before != judged.version else None, figures=trial.figures)
 
 
 def roll_back(models: Sequence[RegisteredModel], place: LaptopTarget) -> tuple[ModelReady, str]:

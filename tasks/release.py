@@ -24,6 +24,8 @@ def confirm(plan: ReleasePlan) -> Candidate | Unchanged:
     except DataError as error:
         return _unchanged(plan, str(error))
     standing = place.standing()
+    if standing and not standing.startswith(f"{plan.problem}:"):
+        return _unchanged(plan, f"{plan.target} answers for {standing.partition(':')[0]}, and for one problem alone")
     previous = next((one.judged.version for one in models if one.judged.packaged.bento_tag == standing), None)
     noted = next((one.judged.version for one in models if plan.target in one.stages), None)
     if previous == noted == judged.version:

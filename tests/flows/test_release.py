@@ -21,11 +21,12 @@ import httpx
 import pytest
 from laptops import Laptop, eventually
 
-from loopline import commands
+from loopline import commands, releasing
 from loopline.client import Client
 from loopline.contracts import ModelReady
 from loopline.evaluation import opponent_of
 from loopline.problems.handwriting.samples import write_samples
+from loopline.release_contracts import Candidate, Released, Trial
 from loopline.settings import LaptopAddresses, Settings
 
 COUNTS = {"train": 500, "validation": 24, "test": 60}
@@ -194,6 +195,17 @@ def test_the_next_one_answers_a_share_first_and_the_one_before_stands_ready(
     assert figures["live_pictures"] >= 20 and figures["live_failures"] == 0
     assert (event["payload"]["previous"], system.answering()) == (first.version, name(second))
     assert system.laptop.call("release").out.strip().endswith(f"{second.version} answers there already")
+
+
+def test_a_release_that_was_killed_after_its_promotion_is_completed_and_not_repeated(
+    system: System, first: ModelReady, second: ModelReady
+) -> None:
+    system.settle(2)
+    place, registry = releasing.target(system.settings, "laptop"), commands.registry(system.settings)
+    killed = Candidate(judged=second, target="laptop", previous=first.version)
+    end = releasing.conclude(registry, place, killed, Trial())
+    assert isinstance(end, Released) and end.previous == first.version
+    assert (system.answering(), place.ready()) == (name(second), first.packaged.bento_tag)
 
 
 def test_a_bad_model_is_taken_back_and_hardly_anybody_saw_it(system: System, second: ModelReady) -> None:
