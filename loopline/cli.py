@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from loopline.cli_captures import forget, trace
+from loopline.cli_care import doctor, fsck, resume
 from loopline.cli_datasets import dataset
 from loopline.cli_export import export
 from loopline.cli_image import image
@@ -38,6 +39,9 @@ app.command()(read)
 app.command()(forget)
 app.command()(trace)
 app.command()(release)
+app.command()(doctor)
+app.command()(fsck)
+app.command()(resume)
 app.command()(rollback)
 app.add_typer(events, name="events")
 
@@ -80,43 +84,6 @@ def deploy() -> None:
     shown.print(*names, sep="\n")
     for name in orphans:
         shown.print(f"{name} was deleted: prefect.yaml no longer names it")
-
-
-@app.command()
-def doctor() -> None:
-    """Try everything that a run needs, and say what is wrong and what to do about it."""
-    from loopline import commands
-
-    findings = []
-    with Console(stderr=True).status("looking"):
-        for finding in commands.examine(read_settings()):
-            findings.append(finding)
-            shown.print(f"{'well ' if finding.well else 'WRONG'}  {finding.name:<14}{finding.said}", soft_wrap=True)
-    if not all(finding.well for finding in findings):
-        raise typer.Exit(FAILED)
-
-
-@app.command()
-def fsck(
-    problem: Problem = "handwriting",
-    full: Annotated[bool, typer.Option("--full", help="Hash every object again, not only look for it.")] = False,
-) -> None:
-    """Look whether all that the registry names is in the store, and as it was."""
-    from loopline import commands, fsck
-
-    settings = read_settings()
-    versions = commands.registry(settings)
-    found = fsck.check(
-        commands.store(settings),
-        problem,
-        datasets=versions.datasets(problem),
-        models=versions.models(problem),
-        mode="full" if full else "quick",
-    )
-    shown.print(found.sentence)
-    for fault in found.faults:
-        shown.print(f"{fault.key}  {fault.what}; {fault.needed_by} needs it", soft_wrap=True)
-    fsck.raise_faults(found)
 
 
 @app.command()

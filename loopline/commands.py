@@ -18,7 +18,7 @@ from loopline import doctor
 from loopline.addresses import last_addresses
 from loopline.clients.store import Store
 from loopline.contracts import Artifact, Contract, HeldBack, ModelReady, Scalar
-from loopline.errors import ConfigError, wrong_values
+from loopline.errors import ConfigError, LooplineError, wrong_values
 from loopline.intake import mirror_folder
 from loopline.ledger import Judged
 from loopline.local import prefect_environment
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 SAMPLES = "inbox/samples"
 READY, HELD_BACK = 0, 3  # exit codes of flows.run that come with an outcome
+MISTAKEN = 2  # what was asked for is wrong
 
 
 def store(settings: Settings) -> Store:
@@ -138,12 +139,35 @@ def run(settings: Settings, order: Order) -> tuple[int, ModelReady | HeldBack | 
 
 def run_flow(settings: Settings, name: str, asked: Contract) -> tuple[int, str | None]:
     """Run a flow in a process of its own; return its exit code and, if it came to one, its outcome as JSON."""
+    return _run_flow(settings, name, asked.model_dump_json())
+
+
+def resume(settings: Settings, run: str) -> tuple[int, str]:
+    """Take up a run that failed; return the exit code, and what became of it.
+
+    A deployment's run is scheduled under its id; one of a terminal is run anew, here. ConfigError for a run that is
+    unknown, goes on or is complete.
+    """
+    command = [sys.executable, "-m", "flows.resume", run]
+    done = subprocess.run(command, env=os.environ | prefect_environment(settings), capture_output=True, text=True)
+    if done.returncode:
+        words = done.stderr.strip().rpartition("\n")[2].removeprefix("loopline: ")
+        raise ConfigError(words) if done.returncode == MISTAKEN else LooplineError(words)
+    found = json.loads(done.stdout.rpartition("\n")[2])
+    if "scheduled" in found:
+        return READY, f"{found['scheduled']} is scheduled again; a worker takes it up"
+    (asked,) = found["parameters"].values()
+    code, _ = _run_flow(settings, found["flow"], json.dumps(asked))
+    return code, f"{run} was run again" if code in (READY, HELD_BACK) else f"{run} failed again"
+
+
+def _run_flow(settings: Settings, name: str, asked: str) -> tuple[int, str | None]:
     with TemporaryDirectory() as folder:
         outcome = Path(folder) / "outcome.json"
         command = [sys.executable, "-m", "flows.run", name, str(outcome)]
         environment = os.environ | prefect_environment(settings)
         # Whatever a step prints is for people; standard output is for the outcome alone.
-        done = subprocess.run(command, input=asked.model_dump_json(), text=True, env=environment, stdout=sys.stderr)
+        done = subprocess.run(command, input=asked, text=True, env=environment, stdout=sys.stderr)
         return done.returncode, outcome.read_text() if outcome.exists() else None
 
 

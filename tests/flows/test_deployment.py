@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -72,9 +73,13 @@ class Orchestrator:
         """Ask for a run as the form does, and let a worker do it; return the run as the server knows it."""
         deployment = self.deployment()
         run = self.ask(f"/deployments/{deployment['id']}/create_flow_run", parameters={"order": order})
-        self.command("prefect", "worker", "start", "--pool", "laptop", "--type", "process", "--run-once")
+        self.work()
         found: dict[str, Any] = self.api.get(f"/flow_runs/{run['id']}").raise_for_status().json()
         return found
+
+    def work(self) -> None:
+        """Let a worker do what waits."""
+        self.command("prefect", "worker", "start", "--pool", "laptop", "--type", "process", "--run-once")
 
     def events(self, name: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.ask("/events/filter", filter={"event": {"name": [name]}})["events"]
@@ -181,6 +186,25 @@ def test_deployed_again_there_is_nothing_new_and_no_orphan(orchestrator: Orchest
     again = orchestrator.laptop.call("deploy")
     assert (again.code, "deleted" in again.out) == (0, False)
     assert {one["id"]: one["name"] for one in orchestrator.ask("/deployments/filter")} == before
+
+
+def test_a_failed_run_is_taken_up_where_it_failed(orchestrator: Orchestrator) -> None:
+    later, source = {**ORDER, "source": "inbox/later"}, orchestrator.bucket / "inbox" / "later"
+    failed = orchestrator.build(later)
+    assert failed["state_type"] == "FAILED"
+    local = orchestrator.laptop.call("run", "--source", "inbox/later", "--epochs", "1", "--set", "channels=8")
+    (name,) = set(re.findall(r"Flow run '([\w-]+)' - Finished in state Failed", local.log))
+    shutil.copytree(orchestrator.bucket / str(ORDER["source"]), source)
+    done = orchestrator.laptop.call("resume", failed["id"])
+    assert done.out.strip() == f"{failed['name']} is scheduled again; a worker takes it up", done.log
+    orchestrator.work()
+    again = orchestrator.api.get(f"/flow_runs/{failed['id']}").json()
+    assert again["state_type"] == "COMPLETED", again["state"]["message"]
+    here = orchestrator.laptop.call("resume", name)
+    assert here.code in (0, 3) and here.out.strip() == f"{name} was run again", here.log
+    for wrong, words in {failed["id"]: "is Completed; only what failed", "nobody": "no run is called nobody"}.items():
+        refused = orchestrator.laptop.call("resume", wrong)
+        assert (refused.code, words in refused.log) == (2, True), refused.log
 
 
 @contextmanager
