@@ -148,14 +148,19 @@ def conclude(registry: Registry, place: LaptopTarget, candidate: Candidate, tria
 def roll_back(models: Sequence[RegisteredModel], place: LaptopTarget) -> tuple[ModelReady, str]:
     """Let what answered before answer again, at once; return the model that no longer does, and the version that does.
 
-    ConfigError if nothing stands ready, or what does is in no registry.
+    Where that was done and the registry was not told, nothing is done but to return the same again. ConfigError if
+    nothing stands ready, or what does is in no registry.
     """
     tags = {one.judged.packaged.bento_tag: number for number, one in enumerate(models)}
     now, before = tags.get(place.standing() or "", -1), tags.get(place.ready() or "", len(models))
+    noted = next((number for number, one in enumerate(models) if place.name in one.stages), -1)
+    if before < now:
+        place.roll_back()
+    elif 0 <= now < noted:
+        now, before = noted, now
     taken = models[now].judged if before < now else None
     if not isinstance(taken, ModelReady):
         raise ConfigError(f"no earlier version of the registry stands ready at {place.name}; release the one you want")
-    place.roll_back()
     return taken, models[before].judged.version
 
 

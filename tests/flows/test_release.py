@@ -249,6 +249,13 @@ def test_a_rollback_is_one_command_and_the_version_before_is_the_champion_again(
     system: System, first: ModelReady, second: ModelReady
 ) -> None:
     assert system.answering() == name(second)
+    cut_off = replace(system.laptop, settings={"LOOPLINE_REGISTRY__URL": str(system.laptop.home / "cut-off.git")})
+    shutil.copytree(system.laptop.home / "registry.git", system.laptop.home / "cut-off.git")
+    hook = system.laptop.home / "cut-off.git" / "hooks" / "pre-receive"
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    assert cut_off.call("rollback").code == 1
+    assert system.answering() == name(first), "at once, whatever the registry says"
     told = system.laptop.call("rollback")
     assert f"{second.version} was taken back, {first.version} answers" in told.out, told.log
     assert system.answering() == name(first)
@@ -279,11 +286,13 @@ def test_what_waits_in_the_outbox_is_told_by_housekeeping(system: System, first:
     lost = sent.parents[2] / "unsent" / sent.name
     lost.parent.mkdir(exist_ok=True)
     sent.rename(lost)
+    never_kept = next((sent.parents[1] / READY).glob("*.json"))
+    never_kept.unlink()
     deployment = system.api.get("/deployments/name/housekeeping/housekeeping").json()["id"]
     run = system.ask(f"/deployments/{deployment}/create_flow_run")["id"]
     eventually(lambda: system.api.get(f"/flow_runs/{run}").json()["end_time"], seconds=SECONDS)
     assert system.api.get(f"/flow_runs/{run}").json()["state_type"] == "COMPLETED"
-    assert sent.exists() and not lost.exists()
+    assert sent.exists() and never_kept.exists() and not lost.exists()
 
 
 def test_a_run_that_was_killed_before_its_first_heartbeat_becomes_crashed(system: System, first: ModelReady) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -173,6 +174,15 @@ def test_in_the_shadow_nobody_sees_what_it_says(place: Place) -> None:
     assert {place.read() for _ in range(5)} == {"old"}
     assert [pair.agree for pair in _pairs(place, 5)] == [False] * 5
     assert {one["x-loopline-capture"] for one in place.new.asked} == {"off"}
+
+
+def test_a_trial_that_nobody_ended_is_over_by_itself(place: Place) -> None:
+    place.new.text = "new"
+    routes = Routes(live=BLUE, trial=GREEN, share=1.0, until=datetime.now(UTC) + timedelta(hours=1))
+    write_routes(place.home, routes)
+    assert place.read() == "new"
+    write_routes(place.home, routes.model_copy(update={"until": datetime.now(UTC) - timedelta(seconds=1)}))
+    assert {place.read() for _ in range(5)} == {"old"}
 
 
 def _pairs(place: Place, count: int = 1) -> list:  # type: ignore[type-arg]
