@@ -5,23 +5,22 @@ loopline/ never imports it. Prints what is there and what was deleted, as JSON.
 """
 
 import importlib.metadata
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Mapping
 from typing import Any
 
-import httpx
 import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
-from prefect.exceptions import ObjectAlreadyExists, PrefectHTTPStatusError
+from prefect.exceptions import ObjectAlreadyExists
 from prefect.utilities.templating import apply_values
 
+from flows.answering import answer
 from flows.notices import end_silent_runs, give_notice
-from loopline.errors import AccessError, LooplineError, UnreachableError
+from loopline.errors import LooplineError
 from loopline.settings import Settings
 from tasks.caching import ROOT
 from tasks.mending import TAG
@@ -30,20 +29,10 @@ OURS = "flows."  # how our entry points begin; others may use our tag
 PAGE = 200  # most that Prefect's server lists at once
 
 
-def main() -> int:
-    """Deploy; return the exit code."""
-    try:
-        with get_client(sync_client=True) as client:
-            found = _deployed(client)
-    except PrefectHTTPStatusError as error:
-        status = error.response.status_code
-        return _say(AccessError(f"Prefect answers {status}; look at LOOPLINE_PREFECT__AUTH_STRING or PREFECT_API_KEY"))
-    except httpx.HTTPError as error:
-        return _say(UnreachableError(f"Prefect did not answer ({type(error).__name__}); is it up?"))
-    except LooplineError as error:
-        return _say(error)
-    sys.stdout.write(json.dumps(found))
-    return 0
+def deploy() -> dict[str, list[str]]:
+    """Deploy; return the names of what is there and of what was deleted."""
+    with get_client(sync_client=True) as client:
+        return _deployed(client)
 
 
 def revision() -> dict[str, str]:
@@ -98,10 +87,5 @@ def _tidied(client: SyncPrefectClient, named: set[tuple[str, str]]) -> dict[str,
     return {kind: sorted(some) for kind, some in names.items()}
 
 
-def _say(error: LooplineError) -> int:
-    sys.stderr.write(f"loopline: {error}\n")
-    return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(answer(deploy))

@@ -1,42 +1,31 @@
 """How the Prefect server fares that the settings name: what `loopline doctor` starts. Prints its findings as JSON."""
 
 import importlib.metadata
-import json
 import sys
 
-import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
 from prefect.client.schemas.objects import WorkerStatus
-from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.exceptions import ObjectNotFound
 
+from flows.answering import answer
 from loopline.settings import Settings
 from tasks.mending import TAG
 
 Found = tuple[str, bool, str]  # name, in order, sentence
 
 
-def main() -> int:
-    """Look; return the exit code."""
+def examine() -> list[Found]:
+    """Look; return what was found."""
     with get_client(sync_client=True) as client:
-        found = _look(client)
-    sys.stdout.write(json.dumps(found))
-    return 0
+        return _look(client)
 
 
 def _look(client: SyncPrefectClient) -> list[Found]:
     url, ours = str(client.api_url).rstrip("/"), importlib.metadata.version("prefect")
-    try:
-        theirs = client.api_version()
-        found = [_version(url, ours, theirs)]
-        deployed = client.read_deployments(
-            deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG])), limit=200
-        )
-    except (PrefectHTTPStatusError, httpx.HTTPStatusError) as error:
-        status = error.response.status_code
-        return [("prefect", False, f"{url} answers {status}; set LOOPLINE_PREFECT__AUTH_STRING, or PREFECT_API_KEY")]
-    except httpx.HTTPError as error:
-        return [("prefect", False, f"{url} did not answer ({type(error).__name__}); run `loopline up`, or start it")]
+    found = [_version(url, ours, client.api_version())]
+    ours_alone = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
+    deployed = client.read_deployments(deployment_filter=ours_alone, limit=200)
     if not deployed:
         return [*found, ("deployments", False, "there are none; run `loopline deploy`, or `loopline up --worker`")]
     settings = Settings().prefect
@@ -65,4 +54,4 @@ def _pool(client: SyncPrefectClient, name: str) -> Found:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(answer(examine))

@@ -4,30 +4,22 @@ A run of a deployment is scheduled again, under its id, and any worker takes it 
 its flow and what was asked of it are printed, to be run anew. What finished is found in the cache in either case.
 """
 
-import json
 import sys
 from uuid import UUID
 
-import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, FlowRunFilterName
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Scheduled
 
-from loopline.errors import ConfigError, LooplineError, UnreachableError
+from flows.answering import answer
+from loopline.errors import ConfigError
 
 
-def main() -> int:
-    """Look for the run; return the exit code."""
-    try:
-        with get_client(sync_client=True) as client:
-            found = _resumed(client, _find(client, sys.argv[1]))
-    except httpx.HTTPError as error:
-        return _say(UnreachableError(f"Prefect did not answer ({type(error).__name__}); is it up?"))
-    except LooplineError as error:
-        return _say(error)
-    sys.stdout.write(json.dumps(found))
-    return 0
+def resume() -> dict[str, object]:
+    """Look for the run; return what was scheduled, or what is to be run anew."""
+    with get_client(sync_client=True) as client:
+        return _resumed(client, _find(client, sys.argv[1]))
 
 
 def _find(client: SyncPrefectClient, named: str) -> FlowRun:
@@ -55,10 +47,5 @@ def _resumed(client: SyncPrefectClient, run: FlowRun) -> dict[str, object]:
     return {"flow": client.read_flow(run.flow_id).name.replace("-", "_"), "parameters": run.parameters}
 
 
-def _say(error: LooplineError) -> int:
-    sys.stderr.write(f"loopline: {error}\n")
-    return 2 if isinstance(error, ConfigError) else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(answer(resume))

@@ -12,6 +12,7 @@ from prefect import tags
 from prefect.logging.configuration import setup_logging
 from pydantic import ValidationError
 
+from flows.answering import say
 from flows.build_model import build_model
 from flows.check_labels import check_labels
 from flows.collect_labels import collect_labels
@@ -22,7 +23,7 @@ from loopline.orders import CheckPlan, LabelPlan, Order, ReleasePlan
 from tasks.caching import keep_results_in_store
 from tasks.mending import TAG
 
-READY, FAILED, MISTAKEN, HELD_BACK = 0, 1, 2, 3  # exit codes
+READY, HELD_BACK = 0, 3  # exit codes that come with an outcome
 
 
 def main() -> int:
@@ -43,9 +44,9 @@ def main() -> int:
         with tags(TAG):
             found = run(sys.stdin.read())
     except ValidationError as error:
-        return _say(f"the order does not hold: {wrong_values(error)}", MISTAKEN)
+        return say(ConfigError(f"the order does not hold: {wrong_values(error)}"))
     except LooplineError as error:
-        return _say(str(error), MISTAKEN if isinstance(error, ConfigError) else FAILED)
+        return say(error)
     Path(outcome).write_text(found.model_dump_json())
     return HELD_BACK if isinstance(found, HeldBack) else READY
 
@@ -64,11 +65,6 @@ def _check(plan: str) -> Contract:
 
 def _release(plan: str) -> Contract:
     return release_model(ReleasePlan.model_validate_json(plan))
-
-
-def _say(sentence: str, code: int) -> int:
-    sys.stderr.write(f"loopline: {sentence}\n")
-    return code
 
 
 def _without_foreseen_traceback(record: logging.LogRecord) -> bool:

@@ -19,6 +19,7 @@ from loopline.addresses import last_addresses
 from loopline.clients.store import Store
 from loopline.contracts import Artifact, Contract, HeldBack, ModelReady, Scalar
 from loopline.errors import ConfigError, LooplineError, wrong_values
+from loopline.flow_processes import ask
 from loopline.intake import mirror_folder
 from loopline.ledger import Judged
 from loopline.local import prefect_environment
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 SAMPLES = "inbox/samples"
 READY, HELD_BACK = 0, 3  # exit codes of flows.run that come with an outcome
-MISTAKEN = 2  # what was asked for is wrong
 
 
 def store(settings: Settings) -> Store:
@@ -148,12 +148,7 @@ def resume(settings: Settings, run: str) -> tuple[int, str]:
     A deployment's run is scheduled under its id; one of a terminal is run anew, here. ConfigError for a run that is
     unknown, goes on or is complete.
     """
-    command = [sys.executable, "-m", "flows.resume", run]
-    done = subprocess.run(command, env=os.environ | prefect_environment(settings), capture_output=True, text=True)
-    if done.returncode:
-        words = done.stderr.strip().rpartition("\n")[2].removeprefix("loopline: ")
-        raise ConfigError(words) if done.returncode == MISTAKEN else LooplineError(words)
-    found = json.loads(done.stdout.rpartition("\n")[2])
+    found = ask(settings, "resume", run)
     if "scheduled" in found:
         return READY, f"{found['scheduled']} is scheduled again; a worker takes it up"
     (asked,) = found["parameters"].values()
@@ -181,16 +176,9 @@ def examine(settings: Settings) -> Iterator[doctor.Finding]:
     """Try everything that a run needs; Prefect in a process of its own, as everywhere."""
     yield from doctor.examine(settings)
     try:
-        environment = os.environ | prefect_environment(settings)
-    except ConfigError as error:
+        yield from (doctor.Finding(*found) for found in ask(settings, "health"))
+    except LooplineError as error:
         yield doctor.Finding("prefect", False, str(error))
-        return
-    done = subprocess.run([sys.executable, "-m", "flows.health"], env=environment, capture_output=True, text=True)
-    if done.returncode:
-        yield doctor.Finding("prefect", False, done.stderr.strip().rpartition("\n")[2])
-        return
-    for found in json.loads(done.stdout.rpartition("\n")[2]):
-        yield doctor.Finding(*found)
 
 
 def label_studio(settings: Settings) -> "LabelStudio":

@@ -1,12 +1,6 @@
 """What prefect.yaml names, on the Prefect server that the settings name."""
 
-import json
-import os
-import subprocess
-import sys
-
-from loopline.errors import LooplineError
-from loopline.local import prefect_environment
+from loopline.flow_processes import ask
 from loopline.settings import Settings
 
 
@@ -19,10 +13,5 @@ def deploy(settings: Settings) -> tuple[list[str], list[str]]:
     # What prefect.yaml takes from the settings.
     places = {"LOOPLINE_POOL": prefect.pool, "LOOPLINE_GPU_POOL": prefect.gpu_pool or prefect.pool}
     places |= {"LOOPLINE_IMAGE": prefect.image} if prefect.image else {}
-    environment = os.environ | prefect_environment(settings) | places
-    command = [sys.executable, "-m", "flows.deploy"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        raise LooplineError(done.stderr.strip().rpartition("\n")[2].removeprefix("loopline: "))
-    names = json.loads(done.stdout.rpartition("\n")[2])
+    names = ask(settings, "deploy", **places)
     return names["kept"], names["gone"]

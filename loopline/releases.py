@@ -1,22 +1,18 @@
 """What the commands `loopline release`, `rollback` and `events` do."""
 
-import os
-import subprocess
-import sys
 from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import Field, TypeAdapter
 
 from loopline import commands, releasing
-from loopline.errors import ConfigError, UnreachableError
+from loopline.errors import ConfigError, LooplineError, UnreachableError
 from loopline.event_contracts import EVENTS
-from loopline.events import keep
-from loopline.local import prefect_environment
+from loopline.events import UNSENT, keep
+from loopline.flow_processes import ask
 from loopline.release_contracts import Released, RolledBack, Unchanged
 from loopline.settings import Settings
 
-OUTBOX = "outbox"  # what flows/tell.py calls it
 BY_HAND = "it was taken back by hand"
 
 End = Released | RolledBack | Unchanged
@@ -58,7 +54,7 @@ def roll_back(settings: Settings, *, problem: str, target: str) -> RolledBack:
 
 def send(settings: Settings) -> int:
     """Tell what waits in the outbox; return how much it was."""
-    return _tell(settings, OUTBOX)
+    return _tell(settings, UNSENT)
 
 
 def replay(settings: Settings, *, since: str, event: str | None) -> int:
@@ -75,9 +71,7 @@ def replay(settings: Settings, *, since: str, event: str | None) -> int:
 
 
 def _tell(settings: Settings, *arguments: str) -> int:
-    command = [sys.executable, "-m", "flows.tell", *arguments]
-    done = subprocess.run(command, env=os.environ | prefect_environment(settings), capture_output=True, text=True)
-    if done.returncode:
-        words = done.stderr.strip().rpartition("\n")[2].removeprefix("loopline: ")
-        raise UnreachableError(f"{words}; `loopline events send` tells it later")
-    return int(done.stdout.split()[-1])
+    try:
+        return int(ask(settings, "tell", *arguments))
+    except LooplineError as error:
+        raise UnreachableError(f"{error}; `loopline events send` tells it later") from None
