@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from laptops import COUNTS, Laptop
+from laptops import COUNTS, Laptop, own_ports
 
 from loopline.problems.handwriting.samples import write_samples
 
@@ -13,7 +13,7 @@ from loopline.problems.handwriting.samples import write_samples
 @pytest.fixture(scope="session")
 def laptop() -> Iterator[Laptop]:
     with tempfile.TemporaryDirectory() as folder:
-        found = Laptop(Path(folder) / "home")
+        found = Laptop(Path(folder) / "home", own_ports())
         found.home.mkdir()
         started = found.call("up")
         assert started.code == 0, started.log

@@ -14,11 +14,13 @@ from typing import Any, TypeVar
 
 import httpx
 from httpx_retries import Retry, RetryTransport
+from laptop_processes import free_port
 
 from loopline.settings import Settings
 
 T = TypeVar("T")
 
+SERVICES = ("STORE", "PREFECT", "WORKER", "READER", "DEMO")
 COUNTS = {"train": 48, "validation": 12, "test": 12}
 PROGRAM = (str(Path(sys.executable).parent / "loopline"),)
 TINY = ("channels=8", "hidden=32", "layers=1", "batch_size=16", "learning_rate=0.01")
@@ -107,6 +109,11 @@ class Laptop:
             token = client.get("/csrf-token", params={"client": "tests"}).raise_for_status().json()["token"]
             client.headers.update({"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": "tests"})
             yield client
+
+
+def own_ports() -> dict[str, str]:
+    """Return ports for a laptop: two that start at once would both find the usual ones free."""
+    return {f"LOOPLINE_LAPTOP__{service}_PORT": str(free_port()) for service in SERVICES}
 
 
 def eventually(look: Callable[[], T], *, seconds: float = 60) -> T:

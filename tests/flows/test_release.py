@@ -19,7 +19,7 @@ from typing import Any
 
 import httpx
 import pytest
-from laptops import Laptop, eventually
+from laptops import Laptop, eventually, own_ports
 
 from loopline import commands, releasing
 from loopline.client import Client
@@ -140,7 +140,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     lines = tmp_path_factory.mktemp("release") / "lines"
     write_samples(lines, counts=COUNTS)
     with tempfile.TemporaryDirectory() as folder:
-        laptop = Laptop(Path(folder) / "home")
+        laptop = Laptop(Path(folder) / "home", own_ports())
         laptop.home.mkdir()
         started = laptop.call("up", "--worker")
         assert started.code == 0, started.log
