@@ -24,6 +24,8 @@ from loopline.clients.store import Store
 from loopline.errors import ConfigError
 from loopline.locking import locked
 from loopline.spool_folder import SpoolFolder
+from loopline.spool_traffic import TrafficLog
+from loopline.traffic import Row, ink_and_contrast
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +52,6 @@ class SpoolFigures(NamedTuple):
 class _Answer:
     reading: Reading
     image: Image.Image
-    package_sha256: str
     key_hash: str
     at: datetime
 
@@ -62,8 +63,9 @@ class _Answer:
 class Spool:
     """Takes what is to be kept, and brings it to the store when it can. Nothing here raises into a request."""
 
-    def __init__(self, folder: Path, store: Store, most_bytes: int) -> None:
-        self._folder, self._store = SpoolFolder(folder, most_bytes), store
+    def __init__(self, folder: Path, store: Store, most_bytes: int, *, package_sha256: str) -> None:
+        self._folder, self._store, self._package = SpoolFolder(folder, most_bytes), store, package_sha256
+        self._traffic = TrafficLog(self._folder, package_sha256)
         self._handed: dict[str, _Answer] = {}  # by prediction id, in their order
         self._handed_bytes = 0
         self._kept_count = self._lost_count = self._delivered_count = 0
@@ -101,14 +103,12 @@ class Spool:
             if thread.ident is not None:
                 thread.join(max(0.0, deadline - time.monotonic()))
 
-    def keep_answer(
-        self, reading: Reading, image: Image.Image, *, package_sha256: str, key_hash: str, at: datetime
-    ) -> bool:
+    def keep_answer(self, reading: Reading, image: Image.Image, *, key_hash: str, at: datetime) -> bool:
         """Take an answer with its decoded picture, which is then the spool's; False if it will not be kept.
 
         It is in memory until it was encoded, some milliseconds, and lost if the process is killed before.
         """
-        answer = _Answer(reading, image, package_sha256, key_hash, at)
+        answer = _Answer(reading, image, key_hash, at)
         with self._lock:
             fits = self._handed_bytes + answer.pixel_bytes <= HANDED_BYTES and self._folder.has_room(1)
             self._lost_count += not fits
@@ -124,7 +124,14 @@ class Spool:
     def keep_correction(self, correction: Correction, *, at: datetime) -> bool:
         """Write a correction down, a matter of one small file; False if it can't be kept."""
         data = Corrected(**correction.model_dump(), at=at).model_dump_json().encode()
-        return self._write(lambda: self._folder.add_correction(correction.prediction_id, data))
+        kept = self._write(lambda: self._folder.add_correction(correction.prediction_id, data))
+        if kept:
+            self._traffic.add(Row(kind="correction", at=at, prediction_id=correction.prediction_id))
+        return kept
+
+    def note_request(self, status: int, seconds: float, *, at: datetime) -> None:
+        """Count a request for pictures, whatever came of it."""
+        self._traffic.add(Row(kind="request", at=at, status=status, seconds=round(seconds, 4)))
 
     def forget(self, prediction_id: str) -> bool:
         """Drop what waits of an answer and leave a tombstone for the store; False if that can't be written down.
@@ -157,7 +164,7 @@ class Spool:
         return done
 
     def _keep(self) -> None:
-        """Encode what is handed over, until the end."""
+        """Encode what is handed over and write down what was counted, until the end."""
         while not (self._closing.is_set() and not self._handed):
             self._work.wait(POLL_SECONDS)
             self._work.clear()
@@ -165,10 +172,14 @@ class Spool:
             while answer := next(iter(list(self._handed.values())), None):
                 self._encode(answer)
                 self._guarded(self._folder.measure)
+            self._guarded(self._traffic.write)
+        self._guarded(partial(self._traffic.write, last=True))
+        self._files.set()
 
     def _encode(self, answer: _Answer) -> None:
         name = answer.reading.prediction_id
-        self._write(lambda: self._folder.add(_files(answer)))
+        if self._write(lambda: self._folder.add(_files(answer, self._package))):
+            self._traffic.add(_row(answer))
         if not self._take_back(name):  # to be forgotten since
             self._guarded(lambda: self._folder.drop(name))
 
@@ -246,9 +257,22 @@ class Spool:
             )
 
 
-def _files(answer: _Answer) -> dict[str, bytes]:
+def _files(answer: _Answer, package_sha256: str) -> dict[str, bytes]:
     name, png = answer.reading.prediction_id, bare_png(answer.image)
-    record = capture_of(
-        answer.reading, png=png, package_sha256=answer.package_sha256, key_hash=answer.key_hash, at=answer.at
-    )
+    record = capture_of(answer.reading, png=png, package_sha256=package_sha256, key_hash=answer.key_hash, at=answer.at)
     return {place(name, PICTURE): png, place(name, RECORD): record.model_dump_json().encode()}
+
+
+def _row(answer: _Answer) -> Row:
+    reading, (ink, contrast) = answer.reading, ink_and_contrast(answer.image)
+    return Row(
+        kind="answer",
+        at=answer.at,
+        prediction_id=reading.prediction_id,
+        confidence=reading.confidence,
+        unsure=reading.unsure,
+        width_px=reading.width_px,
+        height_px=reading.height_px,
+        ink=ink,
+        contrast=contrast,
+    )

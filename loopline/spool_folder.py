@@ -11,6 +11,7 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from loopline.captures import CAPTURED, CORRECTION, FORGOTTEN, PICTURE, RECORD, place, tombstone
+from loopline.traffic import TRAFFIC
 
 BLOCK_BYTES = 4096  # what the smallest file takes of a disk
 MEASURE_SECONDS = 1.0  # how long what other processes wrote may go uncounted
@@ -67,10 +68,10 @@ class SpoolFolder:
     def waiting(self) -> list[list[Path]]:
         """Return the files of each answer in the order in which the store is to have them, the oldest answer first.
 
-        Of one that is to be forgotten only the tombstone is left.
+        Of one that is to be forgotten only the tombstone is left. A file of traffic stands for itself.
         """
         answers: defaultdict[str, list[_File]] = defaultdict(list)
-        for file in _files(self.root / CAPTURED):
+        for file in (file for part in (CAPTURED, TRAFFIC) for file in _files(self.root / part)):
             answers[file.path.name.partition(".")[0]].append(file)
         oldest = sorted(answers.values(), key=lambda files: min(file.modified for file in files))
         return [self._ordered([file.path for file in files]) for files in oldest]

@@ -161,6 +161,8 @@ class Gate:
         seconds = time.perf_counter() - visit.start
         self._rules.gauges.requests.labels(visit.path, visit.status).inc()
         self._rules.gauges.request_seconds.labels(visit.path).observe(seconds)
+        if visit.path in PICTURES:
+            self._api.state.staff.keeper.note(visit.status, seconds)
         fields = {
             "request_id": visit.id,
             "method": method,

@@ -32,13 +32,13 @@ class Keeper:
     """
 
     def __init__(self, settings: Settings, *, package_sha256: str, gauges: Gauges) -> None:
-        self._package_sha256, self._gauges = package_sha256, gauges
+        self._gauges = gauges
         self._secret = self._nobodys = secrets.token_bytes(SECRET_BYTES)
         self._spool: Spool | None = None
         if settings.service.capture:
             self._secret = signing_secret(settings.service)
             self._forgotten = Forgotten(settings.service.spool / FORGOTTEN)
-            self._spool = make_spool(settings)
+            self._spool = make_spool(settings, package_sha256)
             self._spool.start()
 
     def close(self) -> None:
@@ -54,11 +54,14 @@ class Keeper:
         """Take an answer, with the picture; return it, under another id if there is no room to keep it."""
         if self._spool is None:
             return reading
-        kept = self._spool.keep_answer(
-            reading, upright, package_sha256=self._package_sha256, key_hash=key, at=datetime.now(UTC)
-        )
+        kept = self._spool.keep_answer(reading, upright, key_hash=key, at=datetime.now(UTC))
         self._count(self._spool)
         return reading if kept else reading.model_copy(update={"prediction_id": self.named(key, kept=False)})
+
+    def note(self, status: int, seconds: float) -> None:
+        """Count a request for pictures."""
+        if self._spool:
+            self._spool.note_request(status, seconds, at=datetime.now(UTC))
 
     def correct(self, correction: Correction, key: str) -> None:
         """Take a correction; Refused if there is nothing to correct, or no room."""
@@ -116,17 +119,18 @@ class Forgotten:
             self._path.write_text("".join(f"{one}\n" for one in young))
 
 
-def make_spool(settings: Settings) -> "Spool":
+def make_spool(settings: Settings, package_sha256: str) -> "Spool":
     """Return the way into the store, unopened; ConfigError if the settings know no store."""
     from loopline.clients.store import Store  # a tenth of a second and 40 MB that few services need
     from loopline.spool import Spool
 
-    return Spool(settings.service.spool, Store(settings.resolved_store()), settings.service.spool_mb * MEGABYTE)
+    store, most_bytes = Store(settings.resolved_store()), settings.service.spool_mb * MEGABYTE
+    return Spool(settings.service.spool, store, most_bytes, package_sha256=package_sha256)
 
 
 def check_keeping(settings: Settings) -> None:
     """Raise ConfigError if answers are to be kept and can't be; forget what was forgotten long ago."""
     if settings.service.capture:
-        make_spool(settings)
+        make_spool(settings, "")
         signing_secret(settings.service)
         Forgotten(settings.service.spool / FORGOTTEN).prune(days=settings.service.capture_days)

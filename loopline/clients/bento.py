@@ -17,6 +17,7 @@ MODULES = (  # what an answer needs
     *("__init__.py", "answers.py", "contracts.py", "errors.py", "images.py", "keys.py", "orders.py", "serving.py"),
     *("settings.py", "problems"),
     *("captures.py", "clients/__init__.py", "clients/store.py", "locking.py", "spool.py", "spool_folder.py"),
+    *("spool_traffic.py", "traffic.py"),
 )
 LIBRARIES = (
     *("boto3", "fastapi", "httptools", "numpy", "onnxruntime", "pillow", "prometheus-client", "psutil", "pydantic"),

@@ -55,13 +55,11 @@ def reading(name: str, image: Image.Image, **changed: Any) -> Reading:
     return Reading(**facts | changed)
 
 
-def ask(
-    spool: Spool, image: Image.Image, *, key_hash: str = KEY, package_sha256: str = PACKAGE, **changed: Any
-) -> str | None:
+def ask(spool: Spool, image: Image.Image, *, key_hash: str = KEY, **changed: Any) -> str | None:
     """Hand an answer to the spool, as the service does; its id, or None if it is not kept."""
     name = prediction_id(key_hash)
     answer = reading(name, image, **changed)
-    kept = spool.keep_answer(answer, image, package_sha256=package_sha256, key_hash=key_hash, at=NOW)
+    kept = spool.keep_answer(answer, image, key_hash=key_hash, at=NOW)
     return name if kept else None
 
 

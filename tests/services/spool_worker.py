@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from asked import ask, correct, line
+from asked import PACKAGE, ask, correct, line
 
 from loopline.clients.store import Store
 from loopline.settings import StoreSettings
@@ -23,7 +23,7 @@ MOST_BYTES = 2**26
 
 
 def work(folder: Path, store: Store, count: int) -> None:
-    spool = Spool(folder, store, MOST_BYTES)
+    spool = Spool(folder, store, MOST_BYTES, package_sha256=PACKAGE)
     spool.start()
     for number in range(count):
         name = ask(spool, line(f"{os.getpid()} {number}"))

@@ -17,12 +17,13 @@ import pytest
 from asked import KEY, NOW, PACKAGE, ask, captured, correct, line, prediction_id
 from faults import faulty
 
-from loopline import captures, spool_folder
+from loopline import captures, spool_folder, spool_traffic
 from loopline.captures import Capture, Corrected, bare_png, place, tombstone
 from loopline.clients.store import Store
 from loopline.errors import ConfigError
 from loopline.settings import StoreSettings
 from loopline.spool import Spool
+from loopline.traffic import TRAFFIC, Row, told_at, traffic_place
 
 MOST_BYTES = 2**26
 WORKER = Path(__file__).with_name("spool_worker.py")
@@ -42,7 +43,7 @@ def store(settings: StoreSettings) -> Store:
 
 @contextmanager
 def running(folder: Path, store: Store, most_bytes: int = MOST_BYTES) -> Iterator[Spool]:
-    spool = Spool(folder, store, most_bytes)
+    spool = Spool(folder, store, most_bytes, package_sha256=PACKAGE)
     spool.start()
     try:
         yield spool
@@ -101,7 +102,7 @@ def test_an_answer_and_its_corrections_come_to_the_store_and_leave_the_folder(tm
     assert store.read(place(name, captures.PICTURE)) == bare_png(line("a"))
     assert correction(store, name) == Corrected(prediction_id=name, text="42", at=NOW)
     assert waiting(tmp_path) == []
-    assert spool.figures._replace(waiting_count=0, waiting_bytes=0) == (0, 0, 3, 0, 4)
+    assert spool.figures._replace(waiting_count=0, waiting_bytes=0) == (0, 0, 3, 0, 5), "what was counted, too"
 
 
 def test_a_store_that_is_down_costs_no_answer_and_gets_them_all_when_it_is_back(
@@ -123,7 +124,7 @@ def test_a_store_that_is_down_costs_no_answer_and_gets_them_all_when_it_is_back(
 def test_what_waited_at_the_end_is_delivered_by_the_next_start(
     tmp_path: Path, store: Store, settings: StoreSettings
 ) -> None:
-    spool = Spool(tmp_path, nowhere(settings), MOST_BYTES)
+    spool = Spool(tmp_path, nowhere(settings), MOST_BYTES, package_sha256=PACKAGE)
     spool.start()
     name = ask(spool, line("a"))
     until(lambda: len(waiting(tmp_path)) == 2)
@@ -158,7 +159,8 @@ def test_processes_that_share_a_folder_deliver_each_file_once(
         said = [worker.communicate(timeout=120)[0].splitlines() for worker in workers]
     names = {line.split()[0] for lines in said for line in lines}
     assert len(names) == 40 and whole(store).keys() == names
-    assert len(server.seen) == len(set(server.seen)) == 3 * 40
+    of_answers = [one for one in server.seen if TRAFFIC not in str(one)]
+    assert len(of_answers) == len(set(of_answers)) == 3 * 40
 
 
 def test_a_full_folder_takes_no_more_and_counts_what_it_refused(
@@ -180,7 +182,9 @@ def test_a_full_folder_takes_no_more_and_counts_what_it_refused(
 def test_pictures_that_wait_to_be_encoded_are_bounded_too(
     tmp_path: Path, settings: StoreSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spool = Spool(tmp_path, nowhere(settings), MOST_BYTES)  # not started, so that nothing is encoded
+    spool = Spool(
+        tmp_path, nowhere(settings), MOST_BYTES, package_sha256=PACKAGE
+    )  # not started, so that nothing is encoded
     wide = line("wide", width_px=100_000)
     kept = [ask(spool, wide) is not None for _ in range(25)]
     assert kept == [True] * 20 + [False] * 5
@@ -190,7 +194,7 @@ def test_pictures_that_wait_to_be_encoded_are_bounded_too(
 def test_what_is_forgotten_before_it_was_delivered_never_comes(
     tmp_path: Path, store: Store, settings: StoreSettings
 ) -> None:
-    early = Spool(tmp_path, nowhere(settings), MOST_BYTES)
+    early = Spool(tmp_path, nowhere(settings), MOST_BYTES, package_sha256=PACKAGE)
     name = ask(early, line("handed over, not encoded"))
     assert name and early.forget(name)
     early.start()
@@ -226,6 +230,43 @@ def test_a_correction_that_arrives_while_an_earlier_one_travels_stands(
     assert correction(store, name).text == "second"
 
 
+def rows(store: Store) -> list[Row]:
+    keys = [entry.key for entry in store.list(traffic_place(PACKAGE))]
+    return [Row.model_validate_json(line) for key in keys for line in store.read(key).splitlines()]
+
+
+def test_what_was_asked_answered_and_corrected_is_counted_without_words_or_pictures(
+    tmp_path: Path, store: Store
+) -> None:
+    with running(tmp_path, store) as spool:
+        name = ask(spool, line("a"), unsure=True, text="a name")
+        assert name and correct(spool, name, "another name")
+        spool.note_request(200, 0.25, at=NOW)
+        spool.note_request(503, 1.5, at=NOW)
+    found = {one.kind: one for one in rows(store)}
+    assert sorted(one.status or 0 for one in rows(store) if one.kind == "request") == [200, 503]
+    answer = found["answer"]
+    assert (answer.prediction_id, answer.confidence, answer.unsure) == (name, 0.75, True)
+    assert (answer.width_px, answer.height_px) == (160, 32)
+    assert answer.ink is not None and 0.2 < answer.ink < 0.4, "noise between 128 and 255, and a stroke"
+    assert found["correction"].prediction_id == name
+    (key,) = [entry.key for entry in store.list(f"{TRAFFIC}/")]
+    assert b"name" not in store.read(key)
+    assert abs(time.time() - told_at(key).timestamp()) < 60
+
+
+def test_what_a_dead_process_had_counted_is_delivered_by_another(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = tmp_path / spool_traffic.OPEN / f"{PACKAGE}.0123456789abcdef"
+    left.parent.mkdir()
+    left.write_text(Row(kind="request", at=NOW, status=200, seconds=0.1).model_dump_json() + "\n")
+    os.utime(left, (0, 0))
+    with running(tmp_path, store):
+        until(lambda: rows(store) != [])
+    assert [one.seconds for one in rows(store)] == [0.1]
+
+
 def test_half_written_files_of_dead_processes_are_taken_away(
     tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,4 +281,4 @@ def test_half_written_files_of_dead_processes_are_taken_away(
 def test_a_folder_that_cannot_be_used_is_told_at_the_start(tmp_path: Path, store: Store) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="LOOPLINE_SERVICE__SPOOL"):
-        Spool(tmp_path / "file" / "spool", store, MOST_BYTES).start()
+        Spool(tmp_path / "file" / "spool", store, MOST_BYTES, package_sha256=PACKAGE).start()
