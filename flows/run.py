@@ -1,4 +1,4 @@
-"""Run a flow once, in this process: what `loopline run`, `labels collect` and `labels check` start.
+"""Run a flow once, in this process: what `loopline run`, `release`, `watch`, `labels collect` and `labels check` start.
 
 Takes the flow's name, and a file for the outcome as JSON, as arguments; what is asked of the flow, as JSON, on standard
 input. A process of its own, because Prefect reads its settings when it is imported and loopline/ never imports it.
@@ -17,9 +17,10 @@ from flows.build_model import build_model
 from flows.check_labels import check_labels
 from flows.collect_labels import collect_labels
 from flows.release_model import release_model
+from flows.watch_model import watch_model
 from loopline.contracts import Contract, HeldBack
 from loopline.errors import ConfigError, LooplineError, wrong_values
-from loopline.orders import CheckPlan, LabelPlan, Order, ReleasePlan
+from loopline.orders import CheckPlan, LabelPlan, Order, ReleasePlan, WatchPlan
 from tasks.caching import keep_results_in_store
 from tasks.mending import TAG
 
@@ -39,6 +40,7 @@ def main() -> int:
             "collect_labels": _collect,
             "check_labels": _check,
             "release_model": _release,
+            "watch_model": _watch,
         }[name]
         keep_results_in_store()
         with tags(TAG):
@@ -65,6 +67,10 @@ def _check(plan: str) -> Contract:
 
 def _release(plan: str) -> Contract:
     return release_model(ReleasePlan.model_validate_json(plan))
+
+
+def _watch(plan: str) -> Contract:
+    return watch_model(WatchPlan.model_validate_json(plan))
 
 
 def _without_foreseen_traceback(record: logging.LogRecord) -> bool:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from loopline.cli_captures import forget, trace
-from loopline.cli_care import doctor, fsck, resume
+from loopline.cli_care import doctor, fsck, resume, watch
 from loopline.cli_datasets import dataset
 from loopline.cli_export import export
 from loopline.cli_image import image
@@ -43,6 +43,7 @@ app.command()(doctor)
 app.command()(fsck)
 app.command()(resume)
 app.command()(rollback)
+app.command()(watch)
 app.add_typer(events, name="events")
 
 
@@ -254,6 +255,6 @@ def open_(problem: Problem = "handwriting") -> None:
     if page := commands.demo_address(settings):
         shown.print(f"demo     {page}", soft_wrap=True)
     for found in commands.registry(settings).models(problem)[-1:]:
-        address = commands.page_address(settings, found.judged.page)
+        address = commands.page_address(settings, found.judged.page.uri)
         shown.print(f"report   {address}  ({found.judged.problem} {found.judged.version})", soft_wrap=True)
     shown.print(f"curves   tensorboard --logdir {settings.folder / 'runs'}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`loopline doctor`, `fsck` and `resume`: whether all is in order, and how to go on where it was not."""
+"""`loopline doctor`, `fsck`, `resume` and `watch`: whether all is in order, and how to go on where it was not."""
 
 from typing import Annotated
 
@@ -6,6 +6,8 @@ import typer
 from rich.console import Console
 
 from loopline.terminal import FAILED, Problem, read_settings, shown
+
+DRIFTING = 3  # exit code, as of a model that the gate holds back
 
 
 def doctor() -> None:
@@ -52,4 +54,32 @@ def resume(
 
     code, said = commands.resume(read_settings(), run)
     shown.print(said)
+    raise typer.Exit(code)
+
+
+def watch(
+    problem: Problem = "handwriting",
+    least: Annotated[int, typer.Option("--least", help="Answers; fewer wait for more.")] = 200,
+) -> None:
+    """Hold what users sent and got since the last look against what the model was judged on (drifting: exit code 3)."""
+    from pydantic import ValidationError
+
+    from loopline import commands, watching
+    from loopline.errors import ConfigError, wrong_values
+    from loopline.orders import WatchPlan
+    from loopline.watch_contracts import Quiet
+    from loopline.watch_records import page_key
+
+    try:
+        plan = WatchPlan(problem=problem, least_answers=least)
+    except ValidationError as error:
+        raise ConfigError(f"this can't be watched: {wrong_values(error)}") from None
+    settings = read_settings()
+    code, told = commands.run_flow(settings, "watch_model", plan)
+    if told:
+        found = watching.read_outcome(told)
+        shown.print(found.reason if isinstance(found, Quiet) else watching.sentence(found), soft_wrap=True)
+        if not isinstance(found, Quiet):
+            shown.print(f"page: {commands.page_address(settings, page_key(found.package_sha256))}", soft_wrap=True)
+            code = DRIFTING if found.drifting else code
     raise typer.Exit(code)

@@ -64,7 +64,7 @@ def labels_collect(
         shown.print(f"{grown.label_count} labels in {project!r}, {grown.new_count} of them new or changed")
         shown.print(f"tasks: {settings.resolved_label_studio().url}", soft_wrap=True)
         if grown.page:
-            shown.print(f"page: {commands.page_address(settings, grown.page)}", soft_wrap=True)
+            shown.print(f"page: {commands.page_address(settings, grown.page.uri)}", soft_wrap=True)
     raise typer.Exit(code)
 
 

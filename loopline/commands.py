@@ -17,7 +17,7 @@ from rich.table import Table
 from loopline import doctor
 from loopline.addresses import last_addresses
 from loopline.clients.store import Store
-from loopline.contracts import Artifact, Contract, HeldBack, ModelReady, Scalar
+from loopline.contracts import Contract, HeldBack, ModelReady, Scalar
 from loopline.errors import ConfigError, LooplineError, wrong_values
 from loopline.flow_processes import ask
 from loopline.intake import mirror_folder
@@ -242,7 +242,7 @@ def show_outcome(console: Console, judged: ModelReady | HeldBack, *, settings: S
         verdict.add_row(finding.requirement, finding.bound, f"{finding.measured:.4g}", "yes" if finding.met else "NO")
     console.print(verdict)
     console.print(f"{judged.problem} {judged.version} is {judged.outcome}; Bento {judged.packaged.bento_tag}")
-    console.print(f"report: {page_address(settings, judged.page)}", soft_wrap=True)
+    console.print(f"report: {page_address(settings, judged.page.uri)}", soft_wrap=True)
 
 
 def demo_address(settings: Settings) -> str:
@@ -257,12 +257,12 @@ def how_to_sign_in(settings: Settings) -> str:
     return f"  (sign in with prefect_auth of {LaptopAddresses.path(settings.folder)})" if is_laptop else ""
 
 
-def page_address(settings: Settings, page: Artifact) -> str:
-    """Return where a browser finds a page: on the laptop the file itself, which needs no key."""
+def page_address(settings: Settings, page: str) -> str:
+    """Return where a browser finds the page at a key of the store: on the laptop the file itself."""
     places = settings.store
     if places.endpoint == LAPTOP:
-        return (settings.folder / "store" / places.bucket / places.prefix / page.uri).as_uri()
-    return store(settings).url(page.uri)
+        return (settings.folder / "store" / places.bucket / places.prefix / page).as_uri()
+    return store(settings).url(page)
 
 
 def outcome_json(judged: ModelReady | HeldBack) -> str:

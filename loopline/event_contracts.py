@@ -6,7 +6,7 @@ events come late, twice, in another order, and from anybody who may write to the
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from loopline.contracts import Contract, LabelsGrown, Metrics, Sha256, Verdict
 
@@ -49,10 +49,25 @@ class ModelRolledBack(Contract):
     figures: Metrics
 
 
+class ModelDrifting(Contract):
+    """Payload of loopline.model.drifting: in two windows of its traffic, one after the other, a bound was not kept."""
+
+    schema_version: Literal[1] = 1
+    problem: str
+    version: str
+    package_sha256: Sha256
+    source: str = Field(description="Prefix in the store of the images that it learnt from.")
+    labels: str = Field(description="Where their labels are, as an order says it.")
+    since: AwareDatetime = Field(description="When the first of these windows began.")
+    reasons: tuple[str, ...] = Field(description="Each bound that was not kept, a sentence each.")
+    figures: Metrics = Field(description="All that was measured in the newest window.")
+
+
 EVENTS: dict[str, type[Contract]] = {
     "loopline.labels.grown": LabelsGrown,
     "loopline.model.ready": ModelAnnounced,
     "loopline.model.held_back": ModelAnnounced,
     "loopline.model.released": ModelReleased,
     "loopline.model.rolled_back": ModelRolledBack,
+    "loopline.model.drifting": ModelDrifting,
 }

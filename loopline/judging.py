@@ -8,6 +8,7 @@ import numpy.typing as npt
 from loopline.contracts import EvaluationReport, Finding, Metrics, PackagedModel, Verdict
 from loopline.errors import ConfigError, DataError
 from loopline.orders import Requirement, Requirements
+from loopline.watch_contracts import AUDITED, CORRECTED, COUNTED, DRIFTS
 
 Tally = dict[str, tuple[float, float]]  # metric: (numerator, denominator) of one line
 Interval = tuple[float, float]
@@ -88,14 +89,24 @@ def measure(packaged: PackagedModel, *, higher_is_better: Collection[str]) -> Me
 
 def check_bounds(requirements: Requirements, *, metrics: Collection[str], figures: Collection[str]) -> None:
     """Raise ConfigError if a bound can't be met or bounds nothing known, before hours are spent on learning."""
-    known = (*sorted({*metrics, *FIGURES}), *sorted(figures))
-    for bound in requirements.bounds:
+    _check(requirements.bounds, known=(*sorted({*metrics, *FIGURES}), *sorted(figures)))
+    check_watched_bounds(requirements, metrics=metrics)
+
+
+def check_watched_bounds(requirements: Requirements, *, metrics: Collection[str]) -> None:
+    """Raise ConfigError if a bound on a model's traffic can't be kept or bounds nothing known."""
+    told = (f"{source}_{metric}" for source in (CORRECTED, AUDITED) for metric in metrics)
+    _check(requirements.watch, known=(*COUNTED, *DRIFTS, *told))
+
+
+def _check(bounds: Sequence[Requirement], *, known: Sequence[str]) -> None:
+    for bound in bounds:
         if bound.metric not in known:
             raise ConfigError(f"requirement {bound.metric!r} names no known metric; choose from: {', '.join(known)}")
         if bound.at_most is None and bound.at_least is None:
             raise ConfigError(f"requirement {bound.metric!r} has no bound; give at_most or at_least")
         if bound.at_most is not None and bound.at_least is not None and bound.at_least > bound.at_most:
-            raise ConfigError(f"requirement {bound.metric!r} wants {_bound_text(bound)}, which nothing is; mend one")
+            raise ConfigError(f"requirement {bound.metric!r} wants {bound.sentence}, which nothing is; mend one")
 
 
 def check_line_count(count: int) -> None:
@@ -131,17 +142,11 @@ def _finding(bound: Requirement, measured: Metrics, *, packaged: PackagedModel) 
     met = (bound.at_most is None or value <= bound.at_most) and (bound.at_least is None or value >= bound.at_least)
     return Finding(
         requirement=bound.metric,
-        bound=_bound_text(bound),
+        bound=bound.sentence,
         measured=value,
         met=met,
         interval_95=(packaged.report.interval_95 | packaged.interval_95).get(bound.metric),
     )
-
-
-def _bound_text(bound: Requirement) -> str:
-    texts = [f"at most {bound.at_most:g}"] if bound.at_most is not None else []
-    texts += [f"at least {bound.at_least:g}"] if bound.at_least is not None else []
-    return " and ".join(texts)
 
 
 def _beside_champion(report: EvaluationReport, higher_is_better: Collection[str]) -> list[Finding]:

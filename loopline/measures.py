@@ -15,6 +15,10 @@ class Measure:
     unit: str = "%"
 
 
+def _distance(what: str) -> Measure:
+    return Measure(what, what, "distance from the test lines: 0 alike, 1 apart", lower_is_better=True, unit="")
+
+
 MEASURES = {
     "cer": Measure("Character error rate", "CER", "edits per 100 characters", lower_is_better=True),
     "wer": Measure("Word error rate", "WER", "edits per 100 words", lower_is_better=True),
@@ -30,6 +34,20 @@ MEASURES = {
     "size_mb": Measure("Package size", "Size", "", lower_is_better=True, unit="MB"),
     "train_minutes": Measure("Training time", "Training", "", lower_is_better=True, unit="min"),
     "cost": Measure("Cost", "Cost", "in your currency", lower_is_better=True, unit=""),
+    "answers_per_hour": Measure("Answers an hour", "Answers", "", lower_is_better=False, unit="/h"),
+    "failure_share": Measure("Failed", "Failed", "requests that the service could not answer", lower_is_better=True),
+    "refused_share": Measure("Refused", "Refused", "requests that were themselves wrong", lower_is_better=True),
+    "unsure_share": Measure("Unsure", "Unsure", "answers under the least confidence", lower_is_better=True),
+    "corrected_share": Measure("Corrected", "Corrected", "answers that their users corrected", lower_is_better=True),
+    "p50_ms": Measure("Median time", "p50", "from request to answer", lower_is_better=True, unit="ms"),
+    "p95_ms": Measure("Slow answers", "p95", "1 in 20 takes longer", lower_is_better=True, unit="ms"),
+    "drift_confidence": _distance("Confidence"),
+    "drift_width": _distance("Width"),
+    "drift_height": _distance("Height"),
+    "drift_ink": _distance("Ink"),
+    "drift_contrast": _distance("Contrast"),
+    "drift_characters": _distance("Characters read"),
+    "drift_embedding": _distance("How lines look to the model"),
 }
 ADDED = "_added"  # ending of a figure that says by how much another one rose
 _NUMBER = re.compile(r"[-+]?\d[\d.]*(?:e[-+]?\d+)?")

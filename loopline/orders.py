@@ -85,6 +85,13 @@ class Requirement(Contract):
     at_most: float | None = Field(None, title="At most", description="Upper bound; a rate counts from 0 to 1.")
     at_least: float | None = Field(None, title="At least", description="Lower bound; a rate counts from 0 to 1.")
 
+    @property
+    def sentence(self) -> str:
+        """Say the bounds in words: "at most 0.1"."""
+        texts = [f"at most {self.at_most:g}"] if self.at_most is not None else []
+        texts += [f"at least {self.at_least:g}"] if self.at_least is not None else []
+        return " and ".join(texts)
+
 
 class Requirements(Contract):
     """What a model must reach before it may serve."""
@@ -92,6 +99,9 @@ class Requirements(Contract):
     goal: str = Field("", title="Goal", description="What the model is for, in a sentence.")
     bounds: tuple[Requirement, ...] = Field(
         (), title="Bounds", description="Each must hold, or the model is held back."
+    )
+    watch: tuple[Requirement, ...] = aside(
+        (), title="In service", description="Each must hold of its traffic; one that does not twice in a row is told."
     )
 
 
@@ -216,4 +226,20 @@ class ReleasePlan(Contract):
         le=1,
         title="Least agreement",
         description="Share of pictures that both must read alike, if the new version is not surer of its answers.",
+    )
+
+
+class WatchPlan(Contract):
+    """What a user asks of watch_model: whose traffic, and how much of it is looked at."""
+
+    problem: str = Field("handwriting", title="Problem", description="What is learnt: a folder of loopline/problems.")
+    target: str = Field("laptop", title="Target", description="Where it answers; where nothing does: the champion.")
+    least_answers: int = Field(
+        200, ge=50, title="Least answers", description="With fewer new ones nothing is judged, and they wait for more."
+    )
+    pictures: int = Field(
+        300, ge=50, le=2000, title="Pictures", description="Captured ones that are looked at, drawn at random."
+    )
+    requirements: Requirements | None = Field(
+        None, title="Requirements", description="With bounds on its traffic; None: the problem's own requirements.yaml."
     )

@@ -179,6 +179,14 @@ class TrainSettings(BaseModel):
     price_per_hour: float = Field(0.0, ge=0, description="Of one machine, in your currency; cost follows from it.")
 
 
+class WatchSettings(BaseModel):
+    """Who is told what a look at a model in service measured."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pushgateway: str = Field("", description="Address of a Prometheus Pushgateway; unset: nobody's.")
+
+
 class TuneSettings(BaseModel):
     """Who works on a search, and where its trials are written down."""
 
@@ -294,6 +302,7 @@ class Settings(BaseSettings):
     tune: TuneSettings = TuneSettings()
     comet: CometSettings = CometSettings()
     service: ServiceSettings = ServiceSettings()
+    watch: WatchSettings = WatchSettings()
     client: ClientSettings = ClientSettings()
     export: ExportSettings = ExportSettings()
 

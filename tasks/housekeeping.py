@@ -1,6 +1,6 @@
 """What users of the service sent, deleted when it is to be forgotten or its days are over."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
@@ -12,6 +12,7 @@ from loopline.forgetting import Places
 from loopline.forgetting import sweep as delete
 from loopline.fsck import Checked, Mode, check, raise_faults
 from loopline.settings import Settings
+from loopline.traffic_window import drop_traffic
 from tasks.caching import step
 from tasks.places import label_studio, registry, store
 from tasks.telling import announcement, tell_unsent
@@ -44,6 +45,12 @@ def look(problem: str, *, full: bool) -> Checked:
 
 @step()
 def sweep(problem: str) -> Swept:
-    """Delete it wherever it went but for dataset versions, which are named."""
-    places = Places(store(), label_studio, problem, registry().datasets(problem))
-    return delete(places, days=Settings().service.capture_days, today=datetime.now(UTC).date())
+    """Delete it wherever it went but for dataset versions, which are named; and what was told of it, uncounted."""
+    places, days, now = Places(store(), label_studio, problem, registry().datasets(problem)), _days(), datetime.now(UTC)
+    dropped = drop_traffic(places.store, before=now - timedelta(days=days))
+    get_run_logger().info("housekeeping: %d files of traffic that nobody looked at for %d days", dropped, days)
+    return delete(places, days=days, today=now.date())
+
+
+def _days() -> int:
+    return Settings().service.capture_days

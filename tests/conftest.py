@@ -28,8 +28,8 @@ OTHERS = {"CI": "true", "DEBUG": "1", "SECRET_KEY": "theirs", "LOG_LEVEL": "debu
 
 
 # Slow to start, or of one port: the modules that use one of them are tested in one process.
-SHARED = ("laptop", "label_studio", "bento")
-LONGEST = ("test_release",)  # begun last, it would run alone for minutes
+SHARED = ("laptop", "label_studio", "bento", "system")
+LONGEST = ("test_release", "test_watch")  # begun last, it would run alone for minutes
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks

@@ -1,11 +1,14 @@
 """A laptop of its own for the tests of whole flows: home folder, object store and Prefect server, all real."""
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from laptops import COUNTS, Laptop, own_ports
+from systems import COUNTS as MORE
+from systems import System
 
 from loopline.problems.handwriting.samples import write_samples
 
@@ -29,3 +32,20 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("samples") / "lines"
     write_samples(folder, counts=COUNTS)
     return folder
+
+
+@pytest.fixture(scope="session")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    lines = tmp_path_factory.mktemp("release") / "lines"
+    write_samples(lines, counts=MORE)
+    with tempfile.TemporaryDirectory() as folder:
+        laptop = Laptop(Path(folder) / "home", own_ports())
+        laptop.home.mkdir()
+        started = laptop.call("up", "--worker")
+        assert started.code == 0, started.log
+        try:
+            shutil.copytree(lines, laptop.home / "store" / "loopline" / "inbox" / "lines")
+            with laptop.api() as api:
+                yield System(laptop, api, lines)
+        finally:
+            assert laptop.call("down").code == 0

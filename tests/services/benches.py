@@ -93,11 +93,11 @@ class Bench:
         )
 
 
-def make_bench(server: StoreSettings, folder: Path) -> Bench:
+def make_bench(server: StoreSettings, folder: Path, *, counts: Mapping[str, int] = COUNTS) -> Bench:
     place = make_place(server, folder)
     place.home.mkdir()
     store, lines = Store(place.store), place.folder / "lines"
-    write_samples(lines, counts=COUNTS)
+    write_samples(lines, counts=counts)
     files = [path for path in lines.rglob("*") if path.is_file()]
     store.upload_all({f"inbox/lines/{path.relative_to(lines)}": path for path in files})
     raw = take_images(store, PROBLEM, "inbox/lines")

@@ -1,0 +1,100 @@
+"""How a model looks at lines: those that it was judged on, and those that its users send, in the same words."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+from loopline.clients.store import Store, in_parallel
+from loopline.contracts import HeldBack, ModelReady
+from loopline.drift import Values
+from loopline.errors import IntegrityError
+from loopline.images import decode
+from loopline.manifest import read_manifest, write_manifest
+from loopline.serving import Predictor
+from loopline.traffic import ink_and_contrast
+from loopline.watch_contracts import NUMBERS, KnownLines
+
+MOST_LINES = 1000  # of the test split: enough that what is compared with them is the rarer of the two
+AT_ONCE = 64  # pictures in memory
+
+_SCHEMA = pa.schema({name: pa.float64() for name in NUMBERS.values()}).append(pa.field("text", pa.string()))
+_SCHEMA = _SCHEMA.append(pa.field("place", pa.list_(pa.float32())))
+
+
+@dataclass(frozen=True)
+class Looks:
+    """Lines as a model sees them, one row each: numbers, what it reads, and where they lie among others."""
+
+    table: pa.Table
+
+    def numbers(self, name: str) -> Values:
+        """Return a column of numbers, (N,)."""
+        return np.asarray(self.table[name].to_numpy(), dtype=np.float64)
+
+    @property
+    def texts(self) -> list[str]:
+        """What is read on each."""
+        texts: list[str] = self.table["text"].to_pylist()
+        return texts
+
+    @property
+    def places(self) -> Values:
+        """Where each lies among others, (N, D)."""
+        return np.array(self.table["place"].to_pylist(), dtype=np.float64)
+
+
+def read_known_lines(store: Store, model: ModelReady | HeldBack) -> KnownLines:
+    """Have a model read its test lines as its users' are read, from the pictures as they came in.
+
+    IntegrityError for a picture that is not the one it was judged on.
+    """
+    packaged = model.packaged
+    names = sorted(row["image_sha256"] for row in read_manifest(store, packaged.report.worst).to_pylist())[:MOST_LINES]
+
+    def picture(name: str) -> Image.Image:
+        data = store.read(f"blobs/{name}")
+        if hashlib.sha256(data).hexdigest() != name:
+            raise IntegrityError(f"{store.url(f'blobs/{name}')} was altered; bring it back from a copy of the bucket")
+        return decode(data)
+
+    pictures = in_parallel(picture, names, title="known lines")
+    found = look_at(Predictor.open(store.read_artifact(packaged.archive)), pictures)
+    return KnownLines(
+        problem=model.problem,
+        version=model.version,
+        package_sha256=packaged.archive.sha256,
+        lines=write_manifest(store, found.table),
+        line_count=len(names),
+    )
+
+
+def known_looks(store: Store, known: KnownLines) -> Looks:
+    """Return how a model reads its test lines."""
+    return Looks(read_manifest(store, known.lines))
+
+
+def look_at(predictor: Predictor, pictures: Iterable[Image.Image]) -> Looks:
+    """Have a model look at pictures, as `decode` returns them."""
+    waiting = iter(pictures)
+    rows = [row for some in iter(lambda: list(islice(waiting, AT_ONCE)), []) for row in _rows(predictor, some)]
+    return Looks(pa.Table.from_pylist(rows, schema=_SCHEMA))
+
+
+def _rows(predictor: Predictor, pictures: Sequence[Image.Image]) -> Iterator[dict[str, object]]:
+    looks = predictor.look([predictor.problem.preprocess(image) for image in pictures])
+    for image, look in zip(pictures, looks, strict=True):
+        ink, contrast = ink_and_contrast(image)
+        yield {
+            "confidence": look.answer.confidence,
+            "width_px": image.width,
+            "height_px": image.height,
+            "ink": ink,
+            "contrast": contrast,
+            "text": look.answer.text,
+            "place": look.embedding,
+        }
