@@ -13,6 +13,7 @@ from tasks.evaluate import evaluate, opponent
 from tasks.gate import gate
 from tasks.ingest import ingest
 from tasks.label_sync import label_sync
+from tasks.overdue import drop_overdue
 from tasks.package import package_model
 from tasks.report import report
 from tasks.train import train
@@ -21,7 +22,7 @@ from tasks.tune import tune
 from tasks.version import version
 
 
-@flow(persist_result=True, result_storage=RESULTS, result_serializer="json")
+@flow(persist_result=True, result_storage=RESULTS, result_serializer="json", on_running=[drop_overdue])
 def build_model(order: Order) -> ModelReady | HeldBack:
     """Images in, a model ready to serve out; or the reasons why the gate holds it back."""
     requirements = accept(order)

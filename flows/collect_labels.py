@@ -11,9 +11,10 @@ from tasks.ingest import ingest
 from tasks.label_report import label_report
 from tasks.label_sync import label_sync
 from tasks.offer import offer
+from tasks.overdue import drop_overdue
 
 
-@flow(persist_result=True, result_storage=RESULTS, result_serializer="json")
+@flow(persist_result=True, result_storage=RESULTS, result_serializer="json", on_running=[drop_overdue])
 def collect_labels(plan: LabelPlan) -> LabelsGrown:
     """Images without a label become tasks; what people said, labels and a page about them; enough of them, an event."""
     raw = ingest(plan.problem, plan.source)

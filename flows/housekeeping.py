@@ -5,9 +5,10 @@ from prefect import flow
 from loopline.capture_contracts import Swept
 from tasks.caching import RESULTS
 from tasks.housekeeping import look, sweep, tell_left
+from tasks.overdue import drop_overdue
 
 
-@flow(persist_result=True, result_storage=RESULTS, result_serializer="json")
+@flow(persist_result=True, result_storage=RESULTS, result_serializer="json", on_running=[drop_overdue])
 def housekeeping(problem: str = "handwriting", full: bool = False) -> Swept:
     """What happened is told if nobody was; what users sent is deleted when they say so, or when its days are over.
 

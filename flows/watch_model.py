@@ -5,10 +5,11 @@ from prefect import flow
 from loopline.orders import WatchPlan
 from loopline.watch_contracts import Quiet, Watched
 from tasks.caching import RESULTS
+from tasks.overdue import drop_overdue
 from tasks.watch import in_service, look_at_traffic, read_known, show
 
 
-@flow(persist_result=True, result_storage=RESULTS, result_serializer="json")
+@flow(persist_result=True, result_storage=RESULTS, result_serializer="json", on_running=[drop_overdue])
 def watch_model(plan: WatchPlan) -> Watched | Quiet:
     """The traffic since the last look, beside the lines that the model was judged on; twice over a bound, an event."""
     model = in_service(plan)

@@ -1,0 +1,132 @@
+"""What a system outlives: its server, its worker or a run's process killed in mid-work."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psutil
+from laptops import eventually
+from systems import READS, SECONDS, System
+
+from loopline import commands
+
+DOWN_SECONDS = 12
+SUPERVISORCTL = Path(sys.executable).parent / "supervisorctl"
+HELD_BACK = "loopline.model.held_back"
+
+
+def order(*, seed: int, epochs: int = 12) -> dict[str, Any]:
+    """A build of some seconds that no model passes, so that nothing is released."""
+    recipe: dict[str, float] = {name: float(value) for name, value in (pair.split("=") for pair in READS)}
+    bounds = [{"metric": "cer", "at_most": 0}]
+    plan = {"recipe": recipe | {"epochs": epochs}, "seed": seed}
+    return {"source": "inbox/lines", "plan": plan, "requirements": {"bounds": bounds}}
+
+
+def ask_for(system: System, asked: dict[str, Any]) -> str:
+    deployment = system.api.get("/deployments/name/build-model/build-model").json()["id"]
+    run: str = system.ask(f"/deployments/{deployment}/create_flow_run", parameters={"order": asked})["id"]
+    return run
+
+
+def state(system: System, run: str) -> str:
+    found: str = system.api.get(f"/flow_runs/{run}").json()["state_type"]
+    return found
+
+
+def ended(system: System, run: str) -> str:
+    eventually(lambda: state(system, run) not in ("RUNNING", "PENDING", "SCHEDULED"), seconds=SECONDS)
+    return state(system, run)
+
+
+def in_mid_training(system: System, run: str) -> None:
+    """Wait until a run has written its first epoch down."""
+    folder, begun = system.laptop.home / "store" / "loopline" / "runs", time.time()
+    eventually(lambda: any(path.stat().st_mtime > begun for path in folder.rglob("*.*")), seconds=SECONDS)
+    assert state(system, run) == "RUNNING"
+
+
+def steps(system: System, run: str) -> dict[str, str]:
+    """Every step of a run and of the flow it calls, with the name of its last state."""
+    called = [one["id"] for one in system.ask("/flow_runs/filter", flow_runs={"parent_flow_run_id": {"any_": [run]}})]
+    found = system.ask("/task_runs/filter", flow_runs={"id": {"any_": [run, *called]}})
+    return {one["name"].rpartition("-")[0]: one["state"]["name"] for one in found}
+
+
+def processes(system: System, *words: str) -> list[psutil.Process]:
+    """The processes of this laptop whose command holds all these words."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "environ"]):
+        command, environment = process.info["cmdline"] or [], process.info["environ"] or {}
+        places = (environment.get("LOOPLINE_HOME", ""), environment.get("PREFECT_HOME", ""))
+        if any(place.startswith(str(system.laptop.home)) for place in places) and set(words) <= set(command):
+            found.append(process)
+    return found
+
+
+@contextmanager
+def without_server(system: System) -> Iterator[None]:
+    """Kill the Prefect server, and let the supervisor start it again only afterwards."""
+    control = [SUPERVISORCTL, "-s", f"unix://{system.laptop.home}/run/supervisor.sock"]
+    (server,) = processes(system, "prefect", "server", "start")
+    server.kill()
+    subprocess.run([*control, "stop", "prefect"], check=True, capture_output=True)
+    try:
+        yield
+    finally:
+        subprocess.run([*control, "start", "prefect"], check=True, capture_output=True)
+        eventually(lambda: system.laptop.call("status").out.count("running") >= 3)
+        with system.laptop.api() as api:  # its token against forged forms is another now
+            system.api.headers.update(api.headers)
+
+
+def test_a_server_that_is_down_for_a_while_costs_nothing_and_what_was_due_runs_once(system: System) -> None:
+    watch = system.api.get("/deployments/name/watch-model/watch-model").json()["id"]
+    begin = datetime.now(UTC) + timedelta(seconds=20)
+    rule = f"DTSTART:{begin:%Y%m%dT%H%M%SZ}\nRRULE:FREQ=SECONDLY;INTERVAL=3;COUNT=3"
+    schedule = {"schedule": {"rrule": rule, "timezone": "UTC"}, "active": True}
+    system.api.post(f"/deployments/{watch}/schedules", json=[schedule]).raise_for_status()
+    built = ask_for(system, order(seed=11, epochs=25))
+
+    def due() -> list[dict[str, Any]]:
+        runs = system.ask("/flow_runs/filter", deployments={"id": {"any_": [watch]}})
+        until = (begin + timedelta(seconds=10)).isoformat()
+        return [run for run in runs if run["auto_scheduled"] and run["expected_start_time"] < until]
+
+    in_mid_training(system, built)
+    eventually(lambda: len(due()) == 3)
+    assert state(system, built) == "RUNNING"
+    with without_server(system):
+        time.sleep(max(DOWN_SECONDS, (begin - datetime.now(UTC)).total_seconds() + 8))
+    assert ended(system, built) == "COMPLETED"
+    assert steps(system, built)["announce"] == "Completed"
+    eventually(lambda: all(run["end_time"] for run in due()), seconds=SECONDS)
+    assert sorted(run["state_type"] for run in due()) == ["CANCELLED", "CANCELLED", "COMPLETED"]
+
+
+def test_a_run_whose_worker_is_killed_is_called_crashed_and_taken_up_where_it_was(system: System) -> None:
+    run = ask_for(system, order(seed=12, epochs=8))
+    in_mid_training(system, run)
+    (worker,) = processes(system, "prefect", "worker")
+    worker.kill()
+    assert ended(system, run) == "CRASHED"
+    assert system.laptop.call("resume", run).code == 0
+    eventually(lambda: state(system, run) == "COMPLETED", seconds=SECONDS)
+    found = steps(system, run)
+    assert found["announce"] == "Completed" and found["version"] == "Cached"
+
+
+def test_two_builds_of_one_order_at_once_make_one_model(system: System) -> None:
+    runs = [ask_for(system, order(seed=14)) for _ in range(2)]
+    assert [ended(system, run) for run in runs] == ["COMPLETED", "COMPLETED"]
+    states = [steps(system, run) for run in runs]
+    assert sorted(found["package_model"] for found in states) == ["Cached", "Completed"]
+    versions = [model.judged.version for model in commands.registry(system.settings).models("handwriting")]
+    assert len(set(versions)) == len(versions)
+    told = system.told(HELD_BACK, versions[-1])
+    assert len(told) == 1
