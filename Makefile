@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
-.PHONY: run test check up down clean install always
+.PHONY: run test pictures check up down clean install always
 
 run: up
 	$(BIN)/loopline samples
@@ -22,6 +22,9 @@ run: up
 
 test: $(INSTALLED_DEV)
 	$(BIN)/pytest --numprocesses auto --dist loadgroup
+
+pictures: $(INSTALLED_DEV)
+	$(BIN)/pytest tests/flows/test_first_day.py --pictures docs/pictures
 
 check: $(INSTALLED_DEV)
 	$(BIN)/ruff format --check .

@@ -29,7 +29,12 @@ OTHERS = {"CI": "true", "DEBUG": "1", "SECRET_KEY": "theirs", "LOG_LEVEL": "debu
 
 # Slow to start, or of one port: the modules that use one of them are tested in one process.
 SHARED = ("laptop", "label_studio", "bento", "system")
-LONGEST = ("test_release", "test_watch")  # begun last, it would run alone for minutes
+LONGEST = (
+    "test_first_day",
+    "test_release",
+    "test_system_faults",
+    "test_watch",
+)  # begun last, it would run alone for minutes
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
@@ -42,6 +47,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         group = next((name for name in SHARED if name in used[item.path]), item.path.stem)
         item.add_marker(pytest.mark.xdist_group(group))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--pictures", metavar="FOLDER", help="where to put pictures of pages; unset: nowhere that stays")
 
 
 def wait_for_port(port: int, process: subprocess.Popen[bytes], seconds: float = 30) -> None:

@@ -7,8 +7,6 @@ import shutil
 import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -19,8 +17,6 @@ from loopline import commands, releasing
 from loopline.contracts import ModelReady
 from loopline.release_contracts import Candidate, Released, Trial
 from loopline.settings import LaptopAddresses
-
-SUBSCRIBER = Path(__file__).parents[2] / "deployments" / "subscriber"
 
 
 @pytest.fixture(scope="module")
@@ -184,34 +180,3 @@ def test_no_secret_of_the_server_stands_in_a_log_or_a_parameter(system: System) 
     )
     assert not [secret for secret in secrets if secret in logs or secret in runs]
     assert kept == [str(LaptopAddresses.path(system.laptop.home))]
-
-
-def test_the_subscriber_of_the_guide_wakes_and_reads_its_archive_once(
-    system: System, first: ModelReady, tmp_path: Path
-) -> None:
-    project, archive = tmp_path / "subscriber", tmp_path / "archive"
-    shutil.copytree(SUBSCRIBER, project)
-    archive.mkdir()
-    for picture in sorted((system.lines / "images").glob("*.png"))[:3]:
-        shutil.copy(picture, archive)
-    laptop = replace(system.laptop, settings={"ARCHIVE": str(archive)})
-    for arguments in (("work-pool", "create", "subscriber", "--type", "process"), ("--no-prompt", "deploy", "--all")):
-        done = laptop.call("prefect", *arguments, cwd=project)
-        assert done.code == 0, done.out + done.log
-    deployment = system.api.get("/deployments/name/on-model-ready/on-model-ready").json()["id"]
-
-    def woken() -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = system.ask("/flow_runs/filter", deployments={"id": {"any_": [deployment]}})
-        return found
-
-    written, changed_ns = archive / f"{first.packaged.archive.sha256}.json", set[int]()
-    for _ in range(2):
-        before = len(woken())
-        system.say(first.version, first.packaged.archive.sha256)
-        eventually(lambda: len(woken()) > before)  # noqa: B023
-        work = ("worker", "start", "--pool", "subscriber", "--type", "process", "--run-once")
-        done = laptop.call("prefect", *work, cwd=project)
-        assert {run["state_type"] for run in woken()} == {"COMPLETED"}, done.log
-        assert len(json.loads(written.read_text())) == 3
-        changed_ns.add(written.stat().st_mtime_ns)
-    assert len(woken()) > 1 and len(changed_ns) == 1
