@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from loopline.cli_captures import forget, trace
-from loopline.cli_care import doctor, fsck, resume, watch
+from loopline.cli_care import doctor, fsck, gc, resume, watch
 from loopline.cli_datasets import dataset
 from loopline.cli_export import export
 from loopline.cli_image import image
@@ -41,6 +41,7 @@ app.command()(trace)
 app.command()(release)
 app.command()(doctor)
 app.command()(fsck)
+app.command()(gc)
 app.command()(resume)
 app.command()(rollback)
 app.command()(watch)

@@ -1,4 +1,4 @@
-"""`loopline doctor`, `fsck`, `resume` and `watch`: whether all is in order, and how to go on where it was not."""
+"""`loopline doctor`, `fsck`, `gc`, `resume` and `watch`: whether all is in order, and how to go on where it was not."""
 
 from typing import Annotated
 
@@ -44,6 +44,27 @@ def fsck(
     for fault in found.faults:
         shown.print(f"{fault.key}  {fault.what}; {fault.needed_by} needs it", soft_wrap=True)
     looking.raise_faults(found)
+
+
+def gc(
+    days: Annotated[int, typer.Option(min=1, help="What is younger stays: a run that goes on may name it.")] = 30,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete it; else it is only told.")] = False,
+) -> None:
+    """Find what no version of the registry needs, and delete it if asked to."""
+    from datetime import UTC, datetime, timedelta
+
+    from loopline import commands
+    from loopline.gc import delete_garbage, find_garbage
+
+    settings = read_settings()
+    store, versions = commands.store(settings), commands.registry(settings).versions()
+    found = find_garbage(store, versions, before=datetime.now(UTC) - timedelta(days=days))
+    for one in found.objects:
+        shown.print(f"{one.size_bytes:>12,}  {one.key}", soft_wrap=True)
+    count = f"{len(found.objects)} objects, {found.size_bytes / 1e6:.1f} MB, and {len(found.results)} cached results"
+    if delete:
+        delete_garbage(store, found)
+    shown.print(f"{count} were deleted" if delete else f"{count} could go; `loopline gc --delete` deletes them")
 
 
 def resume(

@@ -24,6 +24,12 @@ class RegisteredModel:
     stages: tuple[str, ...]
 
 
+def problems(clone: Clone) -> list[str]:
+    """Return the names of all problems that have a version."""
+    found = (re.fullmatch(r"dataset/([^/]+)/v\d+|([^/@#]+)@v\d+\.0\.0", name) for name in clone.tags())
+    return sorted({match[1] or match[2] for match in found if match})
+
+
 def read_datasets(clone: Clone, problem: str) -> list[DatasetVersion]:
     """Return every version, oldest first; IntegrityError if one can't be read."""
     versions = []

@@ -17,7 +17,7 @@ from loopline.clients.dvc import SKELETON, DvcRemote, Tracked, artifact
 from loopline.clients.git import Clone, GitRegistry
 from loopline.contracts import Artifact, DatasetVersion, ModelReady
 from loopline.errors import ConfigError, ConflictError, DataError, IntegrityError
-from loopline.ledger import Judged, RegisteredModel, next_dataset, next_model, read_datasets, read_models
+from loopline.ledger import Judged, RegisteredModel, next_dataset, next_model, problems, read_datasets, read_models
 from loopline.settings import RegistrySettings, StoreSettings
 
 
@@ -87,6 +87,15 @@ class Registry:
             ]
         self._dvc.download(tracked, target)
         return version
+
+    def versions(self) -> list[DatasetVersion | Judged]:
+        """Return every version of every problem; IntegrityError if one can't be read."""
+        with self._git.clone() as clone:
+            found: list[DatasetVersion | Judged] = []
+            for problem in problems(clone):
+                found += read_datasets(clone, problem)
+                found += [model.judged for model in read_models(clone, problem)]
+            return found
 
     def models(self, problem: str) -> list[RegisteredModel]:
         """Return every version, oldest first."""

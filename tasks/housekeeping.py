@@ -11,11 +11,14 @@ from loopline.events import keep
 from loopline.forgetting import Places
 from loopline.forgetting import sweep as delete
 from loopline.fsck import Checked, Mode, check, raise_faults
+from loopline.gc import end_leftovers
 from loopline.settings import Settings
 from loopline.traffic_window import drop_traffic
 from tasks.caching import step
 from tasks.places import label_studio, registry, store
 from tasks.telling import announcement, tell_unsent
+
+LEFT = timedelta(days=1)  # no upload or try of ours takes so long
 
 
 @step()
@@ -45,10 +48,12 @@ def look(problem: str, *, full: bool) -> Checked:
 
 @step()
 def sweep(problem: str) -> Swept:
-    """Delete it wherever it went but for dataset versions, which are named; and what was told of it, uncounted."""
+    """Delete it wherever it went but for dataset versions, which are named; and what nobody counted, or completed."""
     places, days, now = Places(store(), label_studio, problem, registry().datasets(problem)), _days(), datetime.now(UTC)
     dropped = drop_traffic(places.store, before=now - timedelta(days=days))
-    get_run_logger().info("housekeeping: %d files of traffic that nobody looked at for %d days", dropped, days)
+    left = end_leftovers(places.store, before=now - LEFT)
+    words = "housekeeping: %d files of traffic that nobody looked at for %d days, %d things that killed processes left"
+    get_run_logger().info(words, dropped, days, left)
     return delete(places, days=days, today=now.date())
 
 

@@ -33,6 +33,7 @@ from loopline.settings import StoreSettings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ObjectTypeDef
 
 THREADS = 16  # requests under way at once: hides a far bucket's latency, and more gains nothing on one machine
 ATTEMPTS = 4  # per request, by botocore
@@ -115,8 +116,29 @@ class Store:
         with self._explained(prefix):
             for page in pages:
                 for entry in page.get("Contents", ()):
-                    key = entry["Key"].removeprefix(self._root)
-                    yield StoredObject(key, entry["ETag"].strip('"'), entry["Size"])
+                    yield self._stored(entry)
+
+    def list_older(self, prefix: str, *, before: datetime) -> Iterator[StoredObject]:
+        """Yield what is stored under the prefix and was last written before a time, by the server's clock."""
+        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._root + prefix)
+        with self._explained(prefix):
+            for page in pages:
+                for entry in page.get("Contents", ()):
+                    if entry["LastModified"] < before:
+                        yield self._stored(entry)
+
+    def end_uploads(self, *, before: datetime) -> int:
+        """End uploads in parts that were begun before a time and never completed; return how many."""
+        pages = self._s3.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket, Prefix=self._root)
+        ended = 0
+        with suppress(DataError), self._explained(""):  # a server that has none to name says 404
+            for page in pages:
+                for upload in page.get("Uploads", ()):
+                    if upload["Initiated"] < before:
+                        key, number = upload["Key"], upload["UploadId"]
+                        self._s3.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=number)
+                        ended += 1
+        return ended
 
     def exists(self, key: str) -> bool:
         """Tell whether anything is stored at the key."""
@@ -184,6 +206,9 @@ class Store:
     def fetch_all(self, targets: Mapping[Path, Artifact]) -> tuple[Path, ...]:
         """Bring each artifact to its path, many at once under a progress bar; IntegrityError as in fetch."""
         return tuple(in_parallel(lambda pair: self.fetch(pair[1], pair[0]), targets.items(), title="download"))
+
+    def _stored(self, entry: "ObjectTypeDef") -> StoredObject:
+        return StoredObject(entry["Key"].removeprefix(self._root), entry["ETag"].strip('"'), entry["Size"])
 
     def _create_bucket(self) -> None:
         region = self._settings.region

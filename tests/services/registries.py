@@ -1,5 +1,6 @@
 """A registry of its own for each test, and small things to put into it."""
 
+import os
 import subprocess
 import uuid
 from dataclasses import dataclass
@@ -34,6 +35,22 @@ class Place:
     @property
     def registry(self) -> Registry:
         return Registry(RegistrySettings(url=str(self.git)), self.store, home=self.home)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a command's process is told of the place."""
+        found, secret = self.store, self.store.secret_key
+        assert found.access_key and secret
+        others = {name: value for name, value in os.environ.items() if not name.startswith("LOOPLINE_")}
+        return others | {
+            "LOOPLINE_HOME": str(self.home),
+            "LOOPLINE_STORE__ENDPOINT": found.endpoint,
+            "LOOPLINE_STORE__BUCKET": found.bucket,
+            "LOOPLINE_STORE__PREFIX": found.prefix,
+            "LOOPLINE_STORE__ACCESS_KEY": found.access_key,
+            "LOOPLINE_STORE__SECRET_KEY": secret.get_secret_value(),
+            "LOOPLINE_REGISTRY__URL": str(self.git),
+        }
 
     @property
     def leftovers(self) -> list[Path]:

@@ -1,6 +1,5 @@
 """What a look at a real store and registry finds: what is gone, what was altered, and who needs it."""
 
-import os
 import subprocess
 from pathlib import Path
 
@@ -78,18 +77,7 @@ def test_what_no_version_names_is_counted(bench: Bench) -> None:
 
 
 def test_the_command_fails_with_one_sentence(bench: Bench) -> None:
-    store = bench.place.store
-    assert store.access_key and store.secret_key
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("LOOPLINE_")}
-    environment |= {
-        "LOOPLINE_HOME": str(bench.place.home),
-        "LOOPLINE_STORE__ENDPOINT": store.endpoint,
-        "LOOPLINE_STORE__BUCKET": store.bucket,
-        "LOOPLINE_STORE__PREFIX": store.prefix,
-        "LOOPLINE_STORE__ACCESS_KEY": store.access_key,
-        "LOOPLINE_STORE__SECRET_KEY": store.secret_key.get_secret_value(),
-        "LOOPLINE_REGISTRY__URL": str(bench.place.git),
-    }
+    environment = bench.place.environment
     well = subprocess.run([LOOPLINE, "fsck", "--full"], env=environment, capture_output=True, text=True)
     assert (well.returncode, well.stderr) == (0, "") and "0 missing, 0 altered" in well.stdout
     bench.store.delete(bench.dataset.shards[0].uri)
