@@ -24,14 +24,16 @@ def on(machine: str, flow: Flow[P, R]) -> Callable[P, R]:
     if machine not in deployments:
         raise ConfigError(f"no kind of machine is called {machine!r}; choose from: {', '.join(deployments)}")
     name = deployments[machine]
-    return flow if name is None else _deployed(f"{flow.name}/{name.rpartition('/')[-1]}", flow)
+    call = flow if name is None else _deployed(f"{flow.name}/{name.rpartition('/')[-1]}", flow)
+    returned: TypeAdapter[R] = TypeAdapter(get_type_hints(flow.fn)["return"])
+    # What comes from a deployment, or from a run that is taken up after this part of it was complete, is plain JSON.
+    return lambda *args, **kwargs: returned.validate_python(call(*args, **kwargs))
 
 
-def _deployed(name: str, flow: Flow[P, R]) -> Callable[P, R]:
-    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+def _deployed(name: str, flow: Flow[P, R]) -> Callable[P, Any]:
+    def call(*args: P.args, **kwargs: P.kwargs) -> Any:
         parameters: dict[str, Any] = flow.serialize_parameters(dict(kwargs))
         run: Any = run_deployment(name, parameters=parameters, as_subflow=True)
-        found: R = TypeAdapter(get_type_hints(flow.fn)["return"]).validate_python(run.state.result())
-        return found
+        return run.state.result()
 
     return call

@@ -69,11 +69,14 @@ def gc(
 
 def resume(
     run: Annotated[str, typer.Argument(help="Id or name of a run that failed, crashed or was cancelled.")],
+    step: Annotated[
+        str | None, typer.Option("--from", help="Step to repeat, with all after it; also of a run that is complete.")
+    ] = None,
 ) -> None:
     """Take a run up where it failed: what finished is not repeated."""
     from loopline import commands
 
-    code, said = commands.resume(read_settings(), run)
+    code, said = commands.resume(read_settings(), run, step=step)
     shown.print(said)
     raise typer.Exit(code)
 

@@ -142,13 +142,13 @@ def run_flow(settings: Settings, name: str, asked: Contract) -> tuple[int, str |
     return _run_flow(settings, name, asked.model_dump_json())
 
 
-def resume(settings: Settings, run: str) -> tuple[int, str]:
-    """Take up a run that failed; return the exit code, and what became of it.
+def resume(settings: Settings, run: str, *, step: str | None = None) -> tuple[int, str]:
+    """Take up a run that failed, or repeat one from a step on; return the exit code, and what became of it.
 
     A deployment's run is scheduled under its id; one of a terminal is run anew, here. ConfigError for a run that is
     unknown, goes on or is complete.
     """
-    found = ask(settings, "resume", run)
+    found = ask(settings, "resume", run, *([step] if step else []))
     if "scheduled" in found:
         return READY, f"{found['scheduled']} is scheduled again; a worker takes it up"
     (asked,) = found["parameters"].values()

@@ -54,6 +54,12 @@ class StoreResults(WritableFileSystem):
         store().write(f"results/{path}", content)
 
 
+def forget_results(paths: list[str]) -> None:
+    """Delete result records, so that their steps run again."""
+    for path in paths:
+        store().delete(f"results/{path}")
+
+
 def keep_results_in_store() -> None:
     """Tell Prefect's server that results are kept in the store; every deployed run relies on it."""
     StoreResults().save(RESULTS.rsplit("/", 1)[-1], overwrite=True)

@@ -77,6 +77,13 @@ class Orchestrator:
         found: dict[str, Any] = self.api.get(f"/flow_runs/{run['id']}").raise_for_status().json()
         return found
 
+    def steps(self, run: str) -> dict[str, str]:
+        """Each step of a run and of the flow it calls, with the name of its newest state."""
+        called = [one["id"] for one in self.ask("/flow_runs/filter", flow_runs={"parent_flow_run_id": {"any_": [run]}})]
+        found = self.ask("/task_runs/filter", flow_runs={"id": {"any_": [run, *called]}})
+        newest = sorted((one for one in found if one["start_time"]), key=lambda one: str(one["start_time"]))
+        return {one["name"].rpartition("-")[0]: one["state"]["name"] for one in newest}
+
     def work(self) -> None:
         """Let a worker do what waits."""
         self.command("prefect", "worker", "start", "--pool", "laptop", "--type", "process", "--run-once")
@@ -200,6 +207,18 @@ def test_a_failed_run_is_taken_up_where_it_failed(orchestrator: Orchestrator) ->
     orchestrator.work()
     again = orchestrator.api.get(f"/flow_runs/{failed['id']}").json()
     assert again["state_type"] == "COMPLETED", again["state"]["message"]
+    wanted = {
+        "package_model": {"version": "Cached", "fit-model": "Completed", "package_model": "Completed"},
+        "evaluate": {"train": "Cached", "evaluate": "Completed", "package_model": "Completed"},
+    }
+    for step, states in wanted.items():
+        done = orchestrator.laptop.call("resume", failed["id"], "--from", step)
+        assert done.code == 0, done.log
+        orchestrator.work()
+        found = orchestrator.steps(failed["id"])
+        assert {name: found[name] for name in states} == states
+    refused = orchestrator.laptop.call("resume", failed["id"], "--from", "dance")
+    assert refused.code == 2 and "no step dance was begun there; choose from: accept, ingest" in refused.log
     here = orchestrator.laptop.call("resume", name)
     assert here.code in (0, 3) and here.out.strip() == f"{name} was run again", here.log
     for wrong, words in {failed["id"]: "is Completed; only what failed", "nobody": "no run is called nobody"}.items():
