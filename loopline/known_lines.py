@@ -1,7 +1,7 @@
 """How a model looks at lines: those that it was judged on, and those that its users send, in the same words."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -20,7 +20,7 @@ from loopline.traffic import ink_and_contrast
 from loopline.watch_contracts import NUMBERS, KnownLines
 
 MOST_LINES = 1000  # of the test split: enough that what is compared with them is the rarer of the two
-AT_ONCE = 64  # pictures in memory
+AT_ONCE = 16  # pictures in memory: the largest has 40 MB
 
 _SCHEMA = pa.schema({name: pa.float64() for name in NUMBERS.values()}).append(pa.field("text", pa.string()))
 _SCHEMA = _SCHEMA.append(pa.field("place", pa.list_(pa.float32())))
@@ -62,8 +62,7 @@ def read_known_lines(store: Store, model: ModelReady | HeldBack) -> KnownLines:
             raise IntegrityError(f"{store.url(f'blobs/{name}')} was altered; bring it back from a copy of the bucket")
         return decode(data)
 
-    pictures = in_parallel(picture, names, title="known lines")
-    found = look_at(Predictor.open(store.read_artifact(packaged.archive)), pictures)
+    found = look_at(Predictor.open(store.read_artifact(packaged.archive)), fetched(picture, names))
     return KnownLines(
         problem=model.problem,
         version=model.version,
@@ -76,6 +75,13 @@ def read_known_lines(store: Store, model: ModelReady | HeldBack) -> KnownLines:
 def known_looks(store: Store, known: KnownLines) -> Looks:
     """Return how a model reads its test lines."""
     return Looks(read_manifest(store, known.lines))
+
+
+def fetched(read: Callable[[str], Image.Image | None], names: Sequence[str]) -> Iterator[Image.Image]:
+    """Yield the pictures of these names, a few at a time; those of which there is none are left out."""
+    for start in range(0, len(names), AT_ONCE):
+        found = in_parallel(read, names[start : start + AT_ONCE], title="pictures")
+        yield from (picture for picture in found if picture)
 
 
 def look_at(predictor: Predictor, pictures: Iterable[Image.Image]) -> Looks:

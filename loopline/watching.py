@@ -13,7 +13,7 @@ from pydantic import Field, TypeAdapter
 from scipy.stats import binomtest
 
 from loopline.captures import PICTURE, place
-from loopline.clients.store import Store, in_parallel
+from loopline.clients.store import Store
 from loopline.contracts import HeldBack, ModelReady, Slice
 from loopline.drift import ALPHA, adjusted, shift_of_characters, shift_of_places, shift_of_values
 from loopline.errors import DataError
@@ -21,7 +21,7 @@ from loopline.event_contracts import ModelDrifting
 from loopline.events import Fact, fact
 from loopline.images import decode
 from loopline.judging import LEAST_UNITS, interval_95, totals
-from loopline.known_lines import Looks, known_looks, look_at
+from loopline.known_lines import Looks, fetched, known_looks, look_at
 from loopline.orders import PROJECT, Requirement, WatchPlan
 from loopline.problems import Problem
 from loopline.serving import Predictor
@@ -46,9 +46,8 @@ def judge(
 ) -> Watched:
     """Look at a window of a model's traffic: at some of its pictures with the model, too."""
     names = window.answers["prediction_id"].to_pylist()[: plan.pictures]
-    pictures = [one for one in in_parallel(lambda name: _picture(store, name), names, title="captured pictures") if one]
-    lines = known_looks(store, known)
-    live = look_at(Predictor.open(store.read_artifact(model.packaged.archive)), pictures)
+    lines, predictor = known_looks(store, known), Predictor.open(store.read_artifact(model.packaged.archive))
+    live = look_at(predictor, fetched(lambda name: _picture(store, name), names))
     found = [*_counted(window), *_told(problem, truth), *_drifts(window, lines, live)]
     bounds = {one.metric: one for one in (plan.requirements or problem.requirements()).watch}
     gauges = [_held(one, bounds.get(one.name), window=window, before=before) for one in found]
@@ -61,7 +60,7 @@ def judge(
         request_count=window.counts.requests,
         answer_count=window.counts.answers,
         unreadable_count=len(window.unreadable),
-        missing_count=len(names) - len(pictures),
+        missing_count=len(names) - live.table.num_rows,
         gauges=tuple(gauges),
         slices=_slices(window, lines),
         drifting=tuple(one.name for one in gauges if one.crossed and _was_crossed(one.name, before)),

@@ -29,18 +29,14 @@ OTHERS = {"CI": "true", "DEBUG": "1", "SECRET_KEY": "theirs", "LOG_LEVEL": "debu
 
 # Slow to start, or of one port: the modules that use one of them are tested in one process.
 SHARED = ("laptop", "label_studio", "bento", "system")
-LONGEST = (
-    "test_first_day",
-    "test_release",
-    "test_system_faults",
-    "test_watch",
-)  # begun last, it would run alone for minutes
+# Begun last, they would run alone for minutes. They share a system, and leave it in this order.
+LONGEST = ("test_first_day", "test_release", "test_system_faults", "test_watch")
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Say what pytest-xdist should leave together: a module, and modules that share a server; the longest go first."""
-    items.sort(key=lambda item: item.path.stem not in LONGEST)
+    items.sort(key=lambda item: [*LONGEST, item.path.stem].index(item.path.stem))
     used: dict[Path, set[str]] = {}
     for item in items:
         used.setdefault(item.path, set()).update(getattr(item, "fixturenames", ()))

@@ -103,7 +103,8 @@ class Laptop:
         found = Settings(home=self.home, _env_file=None).resolved_prefect()
         assert found.auth_string
         user, _, password = found.auth_string.get_secret_value().partition(":")
-        retry = Retry(total=5, allowed_methods=["GET", "POST"], backoff_factor=0.5)  # SQLite is locked now and then
+        asked = ["GET", "POST", "PATCH", "DELETE"]
+        retry = Retry(total=5, allowed_methods=asked, backoff_factor=0.5)  # SQLite is locked now and then
         transport = RetryTransport(retry=retry)
         with httpx.Client(base_url=found.api_url, auth=(user, password), timeout=30, transport=transport) as client:
             token = client.get("/csrf-token", params={"client": "tests"}).raise_for_status().json()["token"]
@@ -123,3 +124,11 @@ def eventually(look: Callable[[], T], *, seconds: float = 60) -> T:
         assert time.monotonic() < deadline, f"nothing came within {seconds} s"
         time.sleep(0.25)
     return found
+
+
+def steps(ask: Callable[..., Any], run: str) -> dict[str, str]:
+    """Return each step of a run and of the flow it calls, with the name of its newest state."""
+    called = [one["id"] for one in ask("/flow_runs/filter", flow_runs={"parent_flow_run_id": {"any_": [run]}})]
+    found = ask("/task_runs/filter", flow_runs={"id": {"any_": [run, *called]}})
+    newest = sorted((one for one in found if one["start_time"]), key=lambda one: str(one["start_time"]))
+    return {one["name"].rpartition("-")[0]: one["state"]["name"] for one in newest}

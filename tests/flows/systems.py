@@ -24,6 +24,7 @@ from loopline.settings import LaptopAddresses, Settings
 
 COUNTS = {"train": 500, "validation": 24, "test": 60}
 READS = ("channels=16", "hidden=48", "layers=1", "batch_size=8", "learning_rate=0.006")  # most lines, in seconds
+RECIPE = {key: float(value) if "." in value else int(value) for key, value in (one.split("=") for one in READS)}
 READY, RELEASED, ROLLED_BACK = "loopline.model.ready", "loopline.model.released", "loopline.model.rolled_back"
 SECONDS = 120
 CANARY = "canary-5ea1ed-in-no-archive"  # a key that must be written nowhere
@@ -89,6 +90,12 @@ class System:
             return runs if len(runs) == count and all(run["end_time"] for run in runs) else []
 
         return eventually(ended, seconds=SECONDS)
+
+    def plan(self, deployment: str, schedule: dict[str, Any]) -> None:
+        """Add a schedule; the server plans what was changed just now within seconds, and the rest each minute."""
+        self.api.post(f"/deployments/{deployment}/schedules", json=[schedule]).raise_for_status()
+        same = {"tags": self.api.get(f"/deployments/{deployment}").json()["tags"]}
+        self.api.patch(f"/deployments/{deployment}", json=same).raise_for_status()
 
     def answering(self) -> str:
         with self.client() as client:

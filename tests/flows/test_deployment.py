@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from laptops import TINY, Laptop, eventually
+from laptops import TINY, Laptop, eventually, steps
 
 from loopline.local import prefect_environment
 from loopline.settings import Settings
@@ -76,13 +76,6 @@ class Orchestrator:
         self.work()
         found: dict[str, Any] = self.api.get(f"/flow_runs/{run['id']}").raise_for_status().json()
         return found
-
-    def steps(self, run: str) -> dict[str, str]:
-        """Each step of a run and of the flow it calls, with the name of its newest state."""
-        called = [one["id"] for one in self.ask("/flow_runs/filter", flow_runs={"parent_flow_run_id": {"any_": [run]}})]
-        found = self.ask("/task_runs/filter", flow_runs={"id": {"any_": [run, *called]}})
-        newest = sorted((one for one in found if one["start_time"]), key=lambda one: str(one["start_time"]))
-        return {one["name"].rpartition("-")[0]: one["state"]["name"] for one in newest}
 
     def work(self) -> None:
         """Let a worker do what waits."""
@@ -166,6 +159,7 @@ def test_a_deployment_with_a_cron_schedule_gets_runs(orchestrator: Orchestrator)
         ),
         ("check-labels", {"CheckPlan.project", "CheckPlan.recipe", "CheckPlan.epochs", "CheckPlan.most"}),
         ("release-model", {"ReleasePlan.version", "ReleasePlan.target", "ReleasePlan.share", "ReleasePlan.shadow"}),
+        ("watch-model", {"WatchPlan.least_answers", "WatchPlan.pictures", "Requirements.watch"}),
     ],
 )
 def test_every_field_of_the_start_form_has_a_title_and_a_description(
@@ -215,7 +209,7 @@ def test_a_failed_run_is_taken_up_where_it_failed(orchestrator: Orchestrator) ->
         done = orchestrator.laptop.call("resume", failed["id"], "--from", step)
         assert done.code == 0, done.log
         orchestrator.work()
-        found = orchestrator.steps(failed["id"])
+        found = steps(orchestrator.ask, failed["id"])
         assert {name: found[name] for name in states} == states
     refused = orchestrator.laptop.call("resume", failed["id"], "--from", "dance")
     assert refused.code == 2 and "no step dance was begun there; choose from: accept, ingest" in refused.log

@@ -15,12 +15,11 @@ import pytest
 from laptops import eventually
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
-from systems import READS, SECONDS, System, name
+from systems import RECIPE, SECONDS, System, name
 
 from loopline import commands
 
 SUBSCRIBER = Path(__file__).parents[2] / "deployments" / "subscriber"
-RECIPE = {key: float(value) if "." in value else int(value) for key, value in (one.split("=") for one in READS)}
 SIZE = {"width": 1200, "height": 900}
 COLOURS = 64  # of a picture: enough for pages, and a third of the bytes
 
