@@ -1,7 +1,8 @@
 """What nobody needs any more, in the store: found by what the registry's versions name, and deleted on request.
 
-Never touched: images (blobs/, inbox/), quarantine, captures, labels, events, and whatever is younger than asked for,
-since a run that goes on may still name it. A cached result goes with what it names, so that none leads nowhere.
+Never touched: images (blobs/, inbox/), quarantine, captures, labels, events, the registry's own objects (dvc/: a model
+names its package where it was packed, git the registry's copy of it), and whatever is younger than asked for, since a
+run that goes on may still name it. A cached result goes with what it names, so that none leads nowhere.
 """
 
 import re
@@ -16,7 +17,7 @@ from loopline.fsck import artifacts
 from loopline.ledger import Judged
 
 RESULTS, RUNS, TMP = "results/", "runs/", "tmp/"
-COLLECTED = ("details/", "dvc/", "languages/", "manifests/", "packages/", "reports/", RUNS)
+COLLECTED = ("details/", "languages/", "manifests/", "packages/", "reports/", RUNS)
 _NAMES = re.compile(rf"(?:{'|'.join(COLLECTED)})[\w./-]+".encode())
 
 
