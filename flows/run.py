@@ -18,9 +18,11 @@ from flows.check_labels import check_labels
 from flows.collect_labels import collect_labels
 from flows.release_model import release_model
 from flows.watch_model import watch_model
+from loopline import doctor
 from loopline.contracts import Contract, HeldBack
 from loopline.errors import ConfigError, LooplineError, wrong_values
 from loopline.orders import CheckPlan, LabelPlan, Order, ReleasePlan, WatchPlan
+from loopline.settings import Settings
 from tasks.caching import keep_results_in_store
 from tasks.mending import TAG
 
@@ -43,7 +45,7 @@ def main() -> int:
             "watch_model": _watch,
         }[name]
         keep_results_in_store()
-        with tags(TAG):
+        with tags(TAG), doctor.naming_a_full_disk(Settings()):
             found = run(sys.stdin.read())
     except ValidationError as error:
         return say(ConfigError(f"the order does not hold: {wrong_values(error)}"))

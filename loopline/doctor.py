@@ -7,6 +7,7 @@ in seconds.
 import shutil
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from loopline.errors import AccessError, ConfigError, FinalError, LooplineError,
 from loopline.settings import LAPTOP, LaptopAddresses, Settings
 
 LEAST_FREE_BYTES = 2 * 10**9  # a training set, its cache and the checkpoints of a small problem
+FULL_BYTES = 50 * 10**6  # with less, whatever fails fails for want of room: what could not be written is gone already
 MOST_SKEW_SECONDS = 60  # S3 refuses requests from 15 minutes on
 COMET = "https://www.comet.com"
 TIMEOUT_SECONDS = 10
@@ -80,6 +82,24 @@ def disk(settings: Settings, *, least_bytes: float = LEAST_FREE_BYTES) -> str:
         there, cache = f"{free / 1e9:.1f} GB are free at {folder}", settings.folder / "cache"
         raise FinalError(f"{there}, {least_bytes / 1e9:.0f} GB are wanted; delete {cache}, or more")
     return f"{free / 1e9:.0f} GB free at {folder}"
+
+
+@contextmanager
+def naming_a_full_disk(settings: Settings) -> Iterator[None]:
+    """Raise FinalError for whatever fails while the disk is full: each library calls that something else, or nothing.
+
+    numpy says how much was written, torch that an archive is corrupt, a store that it has an internal error.
+    """
+    try:
+        yield
+    except FinalError:
+        raise
+    except Exception as error:
+        try:
+            disk(settings, least_bytes=FULL_BYTES)
+        except FinalError as full:
+            raise FinalError(f"the disk is full: {full}; then take the run up again") from error
+        raise
 
 
 def store(settings: Settings) -> str:

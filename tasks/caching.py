@@ -21,9 +21,11 @@ from prefect.context import TaskRunContext
 from prefect.filesystems import WritableFileSystem
 from prefect.logging import get_run_logger
 
+from loopline import doctor
 from loopline.contracts import Contract
 from loopline.errors import DataError, UnreachableError
 from loopline.manifest import compare_manifests
+from loopline.settings import Settings
 from tasks.places import store
 
 P = ParamSpec("P")
@@ -103,7 +105,7 @@ def step(*, sources: tuple[str, ...] | None = None) -> Callable[[Callable[P, R]]
             retry_delay_seconds=RETRY_SECONDS,  # type: ignore[arg-type]
             retry_condition_fn=passes_by_itself,
         )
-        return make(function if named is None else _telling_why(function, named))
+        return make(_naming_a_full_disk(function if named is None else _telling_why(function, named)))
 
     return decorate
 
@@ -139,6 +141,15 @@ def _meaning(file: Path) -> str:
 
 def _file(function: Callable[..., Any]) -> str:
     return Path(inspect.getfile(function)).name
+
+
+def _naming_a_full_disk(function: Callable[P, R]) -> Callable[P, R]:
+    @wraps(function)
+    def named(*args: P.args, **kwargs: P.kwargs) -> R:
+        with doctor.naming_a_full_disk(Settings()):
+            return function(*args, **kwargs)
+
+    return named
 
 
 def _telling_why(function: Callable[P, R], sources: tuple[str, ...]) -> Callable[P, R]:

@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -31,13 +32,16 @@ def environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def processes_of(home: Path) -> dict[str, psutil.Process]:
-    found = {}
+def supervised_processes(home: Path) -> Iterator[tuple[str, psutil.Process]]:
+    """Yield each process of a home's services, with the service's name."""
     for process in psutil.process_iter(["environ"]):
         variables = process.info["environ"] or {}
         if variables.get("LOOPLINE_HOME") == str(home) and "LOOPLINE_SUPERVISED" in variables:
-            found[variables["LOOPLINE_SUPERVISED"]] = process
-    return found
+            yield variables["LOOPLINE_SUPERVISED"], process
+
+
+def processes_of(home: Path) -> dict[str, psutil.Process]:
+    return dict(supervised_processes(home))
 
 
 def listening_addresses(home: Path) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from laptops import COUNTS, Laptop, own_ports
+from laptops import COUNTS, Laptop, standing
 from systems import COUNTS as MORE
 from systems import System
 
@@ -15,15 +15,8 @@ from loopline.problems.handwriting.samples import write_samples
 
 @pytest.fixture(scope="session")
 def laptop() -> Iterator[Laptop]:
-    with tempfile.TemporaryDirectory() as folder:
-        found = Laptop(Path(folder) / "home", own_ports())
-        found.home.mkdir()
-        started = found.call("up")
-        assert started.code == 0, started.log
-        try:
-            yield found
-        finally:
-            assert found.call("down").code == 0
+    with tempfile.TemporaryDirectory() as folder, standing(Path(folder) / "home") as found:
+        yield found
 
 
 @pytest.fixture(scope="session")
@@ -38,14 +31,7 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     lines = tmp_path_factory.mktemp("release") / "lines"
     write_samples(lines, counts=MORE)
-    with tempfile.TemporaryDirectory() as folder:
-        laptop = Laptop(Path(folder) / "home", own_ports())
-        laptop.home.mkdir()
-        started = laptop.call("up", "--worker")
-        assert started.code == 0, started.log
-        try:
-            shutil.copytree(lines, laptop.home / "store" / "loopline" / "inbox" / "lines")
-            with laptop.api() as api:
-                yield System(laptop, api, lines)
-        finally:
-            assert laptop.call("down").code == 0
+    with tempfile.TemporaryDirectory() as folder, standing(Path(folder) / "home", "--worker") as laptop:
+        shutil.copytree(lines, laptop.home / "store" / "loopline" / "inbox" / "lines")
+        with laptop.api() as api:
+            yield System(laptop, api, lines)

@@ -59,6 +59,7 @@ class Laptop:
     def apart(self, folder: Path, *, bucket: str) -> "Laptop":
         """Return the same laptop with a bucket and a registry of its own, both empty."""
         (self.home / "store" / bucket).mkdir()
+        time.sleep(1)  # after which the store looks at its folders anew
         registry = str(folder / "registry.git")
         return replace(self, settings={"LOOPLINE_STORE__BUCKET": bucket, "LOOPLINE_REGISTRY__URL": registry})
 
@@ -110,6 +111,19 @@ class Laptop:
             token = client.get("/csrf-token", params={"client": "tests"}).raise_for_status().json()["token"]
             client.headers.update({"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": "tests"})
             yield client
+
+
+@contextmanager
+def standing(home: Path, *options: str) -> Iterator[Laptop]:
+    """Bring a laptop up in a new home folder, and down again."""
+    laptop = Laptop(home, own_ports())
+    home.mkdir()
+    started = laptop.call("up", *options)
+    assert started.code == 0, started.log
+    try:
+        yield laptop
+    finally:
+        assert laptop.call("down").code == 0
 
 
 def own_ports() -> dict[str, str]:

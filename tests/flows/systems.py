@@ -25,7 +25,8 @@ from loopline.settings import LaptopAddresses, Settings
 COUNTS = {"train": 500, "validation": 24, "test": 60}
 READS = ("channels=16", "hidden=48", "layers=1", "batch_size=8", "learning_rate=0.006")  # most lines, in seconds
 RECIPE = {key: float(value) if "." in value else int(value) for key, value in (one.split("=") for one in READS)}
-READY, RELEASED, ROLLED_BACK = "loopline.model.ready", "loopline.model.released", "loopline.model.rolled_back"
+READY, HELD_BACK = "loopline.model.ready", "loopline.model.held_back"
+RELEASED, ROLLED_BACK = "loopline.model.released", "loopline.model.rolled_back"
 SECONDS = 120
 CANARY = "canary-5ea1ed-in-no-archive"  # a key that must be written nowhere
 
@@ -91,11 +92,13 @@ class System:
 
         return eventually(ended, seconds=SECONDS)
 
-    def plan(self, deployment: str, schedule: dict[str, Any]) -> None:
+    def plan(self, deployment: str, schedule: dict[str, Any]) -> str:
         """Add a schedule; the server plans what was changed just now within seconds, and the rest each minute."""
-        self.api.post(f"/deployments/{deployment}/schedules", json=[schedule]).raise_for_status()
+        added = self.api.post(f"/deployments/{deployment}/schedules", json=[schedule]).raise_for_status()
         same = {"tags": self.api.get(f"/deployments/{deployment}").json()["tags"]}
         self.api.patch(f"/deployments/{deployment}", json=same).raise_for_status()
+        planned: str = added.json()[0]["id"]
+        return planned
 
     def answering(self) -> str:
         with self.client() as client:

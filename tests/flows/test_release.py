@@ -5,18 +5,27 @@ import random
 import re
 import shutil
 import subprocess
+import sys
+import threading
+import time
 import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx
+import psutil
 import pytest
+from laptop_processes import supervised_processes
 from laptops import eventually
 from systems import CANARY, READY, RELEASED, ROLLED_BACK, SECONDS, System, name
 
 from loopline import commands, releasing
 from loopline.contracts import ModelReady
 from loopline.release_contracts import Candidate, Released, Trial
+from loopline.routes import read_routes
 from loopline.settings import LaptopAddresses
 
 
@@ -130,6 +139,61 @@ def test_a_rollback_is_one_command_and_the_version_before_is_the_champion_again(
     assert event["payload"]["reasons"] == ["it was taken back by hand"]
     again = system.laptop.call("rollback")
     assert (again.code, "no earlier version" in again.log) == (2, True)
+
+
+@contextmanager
+def meddling_with_the_candidate(system: System, meddle: Callable[[list[psutil.Process]], object]) -> Iterator[None]:
+    """From the moment on that live pictures reach it, do something to the processes of the version on trial."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.05):
+            routes = read_routes(system.laptop.home)
+            if routes and routes.trial:
+                candidate = f"reader-{routes.trial}"
+                meddle([process for name, process in supervised_processes(system.laptop.home) if name == candidate])
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watching.join(30)
+
+
+def kill(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+def hold_up(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        process.suspend()
+    time.sleep(0.4)
+    for process in processes:
+        process.resume()
+
+
+@pytest.mark.parametrize(("meddle", "reason"), [(kill, "it failed on"), (hold_up, "it answers within")])
+def test_a_version_that_dies_or_dawdles_on_trial_is_taken_back_and_everybody_is_answered(
+    meddle: Callable[[list[psutil.Process]], object],
+    reason: str,
+    system: System,
+    first: ModelReady,
+    second: ModelReady,
+    tmp_path: Path,
+) -> None:
+    assert system.answering() == name(first)
+    subprocess.run(["git", "clone", "--quiet", system.laptop.home / "registry.git", tmp_path], check=True)
+    champion = ["assign", "handwriting", "--version", second.version, "--stage", "champion", "--push"]
+    subprocess.run([Path(sys.executable).parent / "gto", *champion], cwd=tmp_path, check=True, capture_output=True)
+    with meddling_with_the_candidate(system, meddle), system.traffic() as traffic:
+        told = system.laptop.call("release", "--share", "0.5")
+    assert (told.code, reason in told.out) == (3, True), told.out + told.log
+    assert (system.stages()["champion"], system.answering()) == (first.version, name(first))
+    assert traffic.models[name(first)] > traffic.models[name(second)]
 
 
 def test_subscribers_that_were_down_are_told_again(system: System, second: ModelReady) -> None:

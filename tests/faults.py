@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 
 LATE_SECONDS = 3
+KEPT = ("content-type", "etag", "last-modified")  # of the real server's answer
 
 
 @dataclass
@@ -80,16 +81,18 @@ def faulty(real: str, *, keeps_host: bool = False) -> Iterator[FaultyServer]:
                 self.close_connection = True
                 return None
             content = real_answer.content
-            kept = {"Content-Type": real_answer.headers.get("Content-Type", "application/json")}
+            kept = {name: value for name, value in real_answer.headers.items() if name in KEPT}
+            if self.command == "HEAD":
+                return self.send(real_answer.status_code, real_answer.headers, b"")
             if fault and fault.kind == "garbled":
                 content = content[: len(content) // 2]
             return self.send(real_answer.status_code, kept, content, cut=bool(fault and fault.kind == "cut"))
 
-        do_GET = do_POST = do_PATCH = do_DELETE = do_PUT = answer
+        do_GET = do_HEAD = do_POST = do_PATCH = do_DELETE = do_PUT = answer
 
-        def send(self, status: int, headers: dict[str, str], content: bytes, *, cut: bool = False) -> None:
+        def send(self, status: int, headers: Mapping[str, str], content: bytes, *, cut: bool = False) -> None:
             self.send_response(status)
-            for name, value in {**headers, "Content-Length": str(len(content))}.items():
+            for name, value in {"content-length": str(len(content)), **headers}.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(content[: len(content) // 2] if cut else content)
