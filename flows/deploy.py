@@ -1,7 +1,7 @@
 """Make the deployments of prefect.yaml on the Prefect server, and nothing more, however often it is done.
 
-What `loopline deploy` starts: a process of its own, because Prefect reads its settings when it is imported and
-loopline/ never imports it. Prints what is there and what was deleted, as JSON.
+What `loopline deploy` starts, with work pools as JSON: a process of its own, because Prefect reads its settings when it
+is imported and loopline/ never imports it. Prints what is there and what was deleted, as JSON.
 """
 
 import importlib.metadata
@@ -13,14 +13,15 @@ from typing import Any
 
 import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.utilities.templating import apply_values
 
 from flows.answering import answer
 from flows.notices import end_silent_runs, give_notice
-from loopline.errors import LooplineError
+from loopline.deploying import POOLS, WorkPool
+from loopline.errors import ConfigError, LooplineError
 from loopline.settings import Settings
 from tasks.caching import ROOT
 from tasks.mending import TAG
@@ -31,7 +32,10 @@ PAGE = 200  # most that Prefect's server lists at once
 
 def deploy() -> dict[str, list[str]]:
     """Deploy; return the names of what is there and of what was deleted."""
+    described = POOLS.validate_json(sys.argv[1])
     with get_client(sync_client=True) as client:
+        for pool in described:
+            _make_pool(client, pool)
         return _deployed(client)
 
 
@@ -54,6 +58,21 @@ def _deployed(client: SyncPrefectClient) -> dict[str, list[str]]:
 
 def _flow(deployment: Mapping[str, Any]) -> str:
     return str(deployment["entrypoint"]).rpartition(".")[2].replace("_", "-")
+
+
+def _make_pool(client: SyncPrefectClient, pool: WorkPool) -> None:
+    """Have a pool as it is described; one that is paused stays so."""
+    wanted = {"base_job_template": pool.base_job_template, "concurrency_limit": pool.concurrency_limit}
+    try:
+        client.create_work_pool(WorkPoolCreate(name=pool.name, type=pool.type, **wanted))
+    except ObjectAlreadyExists:
+        there = client.read_work_pool(pool.name)
+        if there.type != pool.type:
+            remedy = "delete it, or give the new one another name"
+            raise ConfigError(
+                f"the work pool {pool.name} is there as {there.type}, not {pool.type}; {remedy}"
+            ) from None
+        client.update_work_pool(pool.name, WorkPoolUpdate(**wanted))
 
 
 def _ensure_pool(client: SyncPrefectClient, name: str) -> None:

@@ -76,13 +76,18 @@ def up(
 
 
 @app.command()
-def deploy() -> None:
+def deploy(
+    pools: Annotated[
+        str | None,
+        typer.Option(help="Work pools to make or change first: `terraform output -json work_pools`, a file or s3://…"),
+    ] = None,
+) -> None:
     """Make the deployments of prefect.yaml on the Prefect server, and delete those that it no longer names."""
     from loopline import deploying
 
     settings = read_settings()
     with Console(stderr=True).status("deploying"):
-        names, orphans = deploying.deploy(settings)
+        names, orphans = deploying.deploy(settings, pools)
     shown.print(*names, sep="\n")
     for name in orphans:
         shown.print(f"{name} was deleted: prefect.yaml no longer names it")

@@ -187,7 +187,7 @@ def test_a_version_that_dies_or_dawdles_on_trial_is_taken_back_and_everybody_is_
 ) -> None:
     assert system.answering() == name(first)
     subprocess.run(["git", "clone", "--quiet", system.laptop.home / "registry.git", tmp_path], check=True)
-    champion = ["assign", "handwriting", "--version", second.version, "--stage", "champion", "--push"]
+    champion = ["assign", "handwriting", "--version", second.version, "--stage", "champion", "--force", "--push"]
     subprocess.run([Path(sys.executable).parent / "gto", *champion], cwd=tmp_path, check=True, capture_output=True)
     with meddling_with_the_candidate(system, meddle), system.traffic() as traffic:
         told = system.laptop.call("release", "--share", "0.5")
