@@ -14,7 +14,9 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
-.PHONY: run test pictures check up down clean install always
+CHECKOV := $(VENV)/checkov
+
+.PHONY: run test infra-test pictures check up down clean install always
 
 run: up
 	$(BIN)/loopline samples
@@ -22,6 +24,15 @@ run: up
 
 test: $(INSTALLED_DEV)
 	$(BIN)/pytest --numprocesses auto --dist loadgroup
+
+infra-test: $(INSTALLED_DEV) $(CHECKOV)/bin/checkov
+	$(CHECKOV)/bin/checkov --directory infra --config-file infra/checkov.yaml
+	$(BIN)/pytest tests/infra
+
+# Apart: it holds versions of what we use back.
+$(CHECKOV)/bin/checkov:
+	$(PYTHON) -m venv $(CHECKOV)
+	$(CHECKOV)/bin/pip install --quiet --disable-pip-version-check "checkov>=3.3,<4"
 
 pictures: $(INSTALLED_DEV)
 	$(BIN)/pytest tests/flows/test_first_day.py --pictures docs/pictures

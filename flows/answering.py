@@ -3,12 +3,14 @@
 import json
 import sys
 from collections.abc import Callable
+from textwrap import shorten
 
 import httpx
 
 from loopline.errors import AccessError, ConfigError, LooplineError, UnreachableError
 
 ANSWERED, FAILED, MISTAKEN = 0, 1, 2  # exit codes
+MOST_LETTERS = 300  # of what a server says
 
 
 def answer(work: Callable[[], object]) -> int:
@@ -17,7 +19,10 @@ def answer(work: Callable[[], object]) -> int:
         found = work()
     except httpx.HTTPStatusError as error:
         status = error.response.status_code
-        return say(AccessError(f"Prefect answers {status}; look at LOOPLINE_PREFECT__AUTH_STRING or PREFECT_API_KEY"))
+        if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+            keys = "LOOPLINE_PREFECT__AUTH_STRING or PREFECT_API_KEY"
+            return say(AccessError(f"Prefect answers {status}; look at {keys}"))
+        return say(LooplineError(f"Prefect answers {status}: {shorten(error.response.text, MOST_LETTERS)}"))
     except httpx.HTTPError as error:
         return say(UnreachableError(f"Prefect did not answer ({type(error).__name__}); is it up?"))
     except LooplineError as error:

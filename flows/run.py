@@ -4,6 +4,7 @@ Takes the flow's name, and a file for the outcome as JSON, as arguments; what is
 input. A process of its own, because Prefect reads its settings when it is imported and loopline/ never imports it.
 """
 
+import importlib
 import logging
 import sys
 from pathlib import Path
@@ -13,11 +14,6 @@ from prefect.logging.configuration import setup_logging
 from pydantic import ValidationError
 
 from flows.answering import say
-from flows.build_model import build_model
-from flows.check_labels import check_labels
-from flows.collect_labels import collect_labels
-from flows.release_model import release_model
-from flows.watch_model import watch_model
 from loopline import doctor
 from loopline.contracts import Contract, HeldBack
 from loopline.errors import ConfigError, LooplineError, wrong_values
@@ -26,6 +22,13 @@ from loopline.settings import Settings
 from tasks.caching import keep_results_in_store
 from tasks.mending import TAG
 
+ASKED: dict[str, type[Contract]] = {  # what each flow is asked; it is in a file of its own name
+    "build_model": Order,
+    "collect_labels": LabelPlan,
+    "check_labels": CheckPlan,
+    "release_model": ReleasePlan,
+    "watch_model": WatchPlan,
+}
 READY, HELD_BACK = 0, 3  # exit codes that come with an outcome
 
 
@@ -37,42 +40,17 @@ def main() -> int:
     for handler in logging.getLogger().handlers:
         handler.addFilter(_without_foreseen_traceback)
     try:
-        run = {
-            "build_model": _build,
-            "collect_labels": _collect,
-            "check_labels": _check,
-            "release_model": _release,
-            "watch_model": _watch,
-        }[name]
+        asked = ASKED[name].model_validate_json(sys.stdin.read())
+        flow = getattr(importlib.import_module(f"flows.{name}"), name)  # the others' imports take half a second
         keep_results_in_store()
         with tags(TAG), doctor.naming_a_full_disk(Settings()):
-            found = run(sys.stdin.read())
+            found = flow(asked)
     except ValidationError as error:
         return say(ConfigError(f"the order does not hold: {wrong_values(error)}"))
     except LooplineError as error:
         return say(error)
     Path(outcome).write_text(found.model_dump_json())
     return HELD_BACK if isinstance(found, HeldBack) else READY
-
-
-def _build(order: str) -> Contract:
-    return build_model(Order.model_validate_json(order))
-
-
-def _collect(plan: str) -> Contract:
-    return collect_labels(LabelPlan.model_validate_json(plan))
-
-
-def _check(plan: str) -> Contract:
-    return check_labels(CheckPlan.model_validate_json(plan))
-
-
-def _release(plan: str) -> Contract:
-    return release_model(ReleasePlan.model_validate_json(plan))
-
-
-def _watch(plan: str) -> Contract:
-    return watch_model(WatchPlan.model_validate_json(plan))
 
 
 def _without_foreseen_traceback(record: logging.LogRecord) -> bool:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from loopline.cli_captures import forget, trace
 from loopline.cli_care import doctor, fsck, gc, resume, watch
+from loopline.cli_cost import cost
 from loopline.cli_datasets import dataset
 from loopline.cli_export import export
 from loopline.cli_image import image
@@ -39,6 +40,7 @@ app.command()(read)
 app.command()(forget)
 app.command()(trace)
 app.command()(release)
+app.command()(cost)
 app.command()(doctor)
 app.command()(fsck)
 app.command()(gc)

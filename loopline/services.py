@@ -115,6 +115,9 @@ def _prefect(addresses: LaptopAddresses) -> Service:
         command=f"{Path(sys.executable).name} -P -m prefect server start --host 127.0.0.1 --port {port}",
         environment={
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            # Prefect's client keeps a connection for 25 s. A server that ends it sooner costs 2 s, the client's pause
+            # before it asks again, after each step that takes longer.
+            "PREFECT_SERVER_API_KEEPALIVE_TIMEOUT": "60",
             # By default any web page may speak to this server through the user's browser.
             "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"{url},http://localhost:{port}",
             "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true",

@@ -28,7 +28,7 @@ OTHERS = {"CI": "true", "DEBUG": "1", "SECRET_KEY": "theirs", "LOG_LEVEL": "debu
 
 
 # Slow to start, or of one port: the modules that use one of them are tested in one process.
-SHARED = ("laptop", "label_studio", "bento", "system")
+SHARED = ("laptop", "label_studio", "bento", "system", "stack")
 # Begun last, they would run alone for minutes. They share a system, and leave it in this order.
 LONGEST = ("test_first_day", "test_release", "test_system_faults", "test_watch", "test_schedule")
 

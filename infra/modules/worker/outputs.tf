@@ -1,0 +1,9 @@
+output "queue" {
+  description = "Name of the queue of what becomes of containers."
+  value       = aws_sqs_queue.events.name
+}
+
+output "role" {
+  description = "Role of the workers."
+  value       = { name = aws_iam_role.worker.name, arn = aws_iam_role.worker.arn }
+}

@@ -1,0 +1,102 @@
+variable "name" {
+  description = "Begins every name: 3 to 20 lower-case letters, digits and hyphens."
+  type        = string
+  default     = "loopline"
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{1,18}[a-z0-9]$", var.name))
+    error_message = "name is \"${var.name}\"; 3 to 20 lower-case letters, digits and hyphens are allowed, beginning with a letter."
+  }
+}
+
+variable "bucket" {
+  description = "Name of the store's bucket, unique among all of AWS."
+  type        = string
+}
+
+variable "prefect_api_url" {
+  description = "Prefect's API, such as https://prefect.example.com/api."
+  type        = string
+
+  validation {
+    condition     = can(regex("^https?://.+/api", var.prefect_api_url))
+    error_message = "prefect_api_url is \"${var.prefect_api_url}\"; an address such as https://prefect.example.com/api is wanted."
+  }
+}
+
+variable "registry_url" {
+  description = "The git repository of dataset and model versions, without credentials."
+  type        = string
+
+  validation {
+    condition     = !can(regex("://[^/]*:[^/]*@", var.registry_url))
+    error_message = "registry_url holds a password; give git its credentials by the secret GIT_TOKEN."
+  }
+}
+
+variable "release" {
+  description = "Tag of the images."
+  type        = string
+
+  validation {
+    condition     = !contains(["", "latest"], var.release)
+    error_message = "release is \"${var.release}\"; name the tag of one build, so that what ran can be run again."
+  }
+}
+
+variable "secrets" {
+  description = "Secrets of workers and runs, by environment variable, and what each is. Values are put in by hand."
+  type        = map(string)
+  default     = { PREFECT_API_AUTH_STRING = "user:password of the Prefect server" }
+}
+
+variable "environment" {
+  description = "More settings of workers and runs; no secret."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition     = !anytrue([for name in keys(var.environment) : can(regex("(PASSWORD|SECRET|TOKEN|API_KEY|AUTH_STRING)$", name))])
+    error_message = "environment holds ${join(", ", [for name in keys(var.environment) : name if can(regex("(PASSWORD|SECRET|TOKEN|API_KEY|AUTH_STRING)$", name))])}; name it in secrets, so that its value is in no state."
+  }
+}
+
+variable "gpu" {
+  description = "The GPU pool; null: none. most_machines is also how many runs it starts at once: your GPU quota."
+  type = object({
+    most_machines  = number
+    instance_types = optional(list(string), ["g5.xlarge", "g6.xlarge", "g4dn.xlarge"])
+    price          = optional(string, "spot")
+  })
+  default = null
+}
+
+variable "budget" {
+  description = "What a month may cost, and who is told; null: no bound. When it is spent, no run is started any more."
+  type        = object({ monthly_usd = number, email = string })
+  default     = null
+}
+
+variable "cidr" {
+  description = "Addresses of the network, a /16."
+  type        = string
+  default     = "10.42.0.0/16"
+}
+
+variable "zone_count" {
+  description = "Availability zones, 1 to 4: more of them find GPU machines sooner."
+  type        = number
+  default     = 2
+}
+
+variable "capture_days" {
+  description = "Days that captured traffic is kept."
+  type        = number
+  default     = 90
+}
+
+variable "disposable" {
+  description = "Whether destroying deletes data, images and secrets at once. For trials only."
+  type        = bool
+  default     = false
+}
