@@ -13,8 +13,9 @@ from typing import Any
 
 import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
+from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.utilities.templating import apply_values
 
@@ -99,11 +100,20 @@ def _tidied(client: SyncPrefectClient, named: set[tuple[str, str]]) -> dict[str,
     for one in found:
         flow = client.read_flow(one.flow_id).name
         if (flow, one.name) in named:
+            _leave_image_to_pool(client, one)
             names["kept"].append(f"{flow}/{one.name}")
         elif (one.entrypoint or "").startswith(OURS):
             client.delete_deployment(one.id)
             names["gone"].append(f"{flow}/{one.name}")
     return {kind: sorted(some) for kind, some in names.items()}
+
+
+def _leave_image_to_pool(client: SyncPrefectClient, deployment: DeploymentResponse) -> None:
+    """Where the settings name no image, let the pool's own hold: prefect.yaml can only say that it is empty."""
+    variables = deployment.job_variables or {}
+    if not variables.get("image", True):
+        others = {name: value for name, value in variables.items() if name != "image"}
+        client.update_deployment(deployment.id, DeploymentUpdate(job_variables=others))
 
 
 if __name__ == "__main__":
