@@ -230,10 +230,13 @@ def test_a_run_that_was_killed_before_its_first_heartbeat_becomes_crashed(system
     killed = system.ask(
         "/flow_runs/", flow_id=system.releases()[0]["flow_id"], tags=["loopline"], state={"type": "RUNNING"}
     )["id"]
+    call = system.ask("/task_runs/", flow_run_id=killed, task_key="call", dynamic_key="0")["id"]
+    flow = system.releases()[0]["flow_id"]
+    called = system.ask("/flow_runs/", flow_id=flow, parent_task_run_id=call, state={"type": "RUNNING"})["id"]
     run = system.ask(f"/deployments/{mending}/create_flow_run", parameters={"silence_seconds": 1})["id"]
     eventually(lambda: system.api.get(f"/flow_runs/{run}").json()["end_time"], seconds=SECONDS)
-    states = [system.api.get(f"/flow_runs/{one}").json()["state"] for one in (run, killed)]
-    assert [state["type"] for state in states] == ["COMPLETED", "CRASHED"]
+    states = [system.api.get(f"/flow_runs/{one}").json()["state"] for one in (run, killed, called)]
+    assert [state["type"] for state in states] == ["COMPLETED", "CRASHED", "CRASHED"]
     assert states[1]["message"] == "no heartbeat for 1 s"
 
 
