@@ -5,10 +5,13 @@ from typing import Any, ParamSpec, TypeVar, get_type_hints
 
 from prefect import Flow
 from prefect.deployments import run_deployment
+from prefect.logging import get_run_logger
 from pydantic import TypeAdapter
 
 from loopline.errors import ConfigError
 from loopline.settings import Settings
+
+ATTEMPTS = 4  # of a run whose machine is taken away; each goes on from the last checkpoint
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -18,7 +21,7 @@ def on(machine: str, flow: Flow[P, R]) -> Callable[P, R]:
     """Return the flow to call in this process, or a call of its deployment where the settings name one.
 
     fit-model/gpu stands for the deployment `gpu` of any flow. Both return the flow's own type, and raise what the flow
-    raised.
+    raised. A deployment's run that crashes, as one on a spot machine may, is asked for again.
     """
     deployments = {"gpu": Settings().prefect.gpu_deployment}
     if machine not in deployments:
@@ -33,7 +36,11 @@ def on(machine: str, flow: Flow[P, R]) -> Callable[P, R]:
 def _deployed(name: str, flow: Flow[P, R]) -> Callable[P, Any]:
     def call(*args: P.args, **kwargs: P.kwargs) -> Any:
         parameters: dict[str, Any] = flow.serialize_parameters(dict(kwargs))
-        run: Any = run_deployment(name, parameters=parameters, as_subflow=True)
+        for attempt in range(ATTEMPTS):
+            run: Any = run_deployment(name, parameters=parameters, as_subflow=True)
+            if not run.state.is_crashed():
+                break
+            get_run_logger().warning("%s crashed (attempt %d of %d)", name, attempt + 1, ATTEMPTS)
         return run.state.result()
 
     return call

@@ -44,6 +44,17 @@ def processes_of(home: Path) -> dict[str, psutil.Process]:
     return dict(supervised_processes(home))
 
 
+def running(home: Path, *words: str) -> list[psutil.Process]:
+    """The processes of this home whose command holds all these words."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "environ"]):
+        command, environment = process.info["cmdline"] or [], process.info["environ"] or {}
+        places = (environment.get("LOOPLINE_HOME", ""), environment.get("PREFECT_HOME", ""))
+        if any(place.startswith(str(home)) for place in places) and set(words) <= set(command):
+            found.append(process)
+    return found
+
+
 def listening_addresses(home: Path) -> list[str]:
     """Return each address on which a service listens, of whatever port; datagram sockets count too."""
     supervisor = processes_of(home)["supervisor"]

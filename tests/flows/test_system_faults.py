@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import psutil
+from laptop_processes import running
 from laptops import eventually, steps
 from systems import HELD_BACK, RECIPE, SECONDS, System
 
@@ -49,22 +49,11 @@ def in_mid_training(system: System, run: str) -> None:
     assert state(system, run) == "RUNNING"
 
 
-def processes(system: System, *words: str) -> list[psutil.Process]:
-    """The processes of this laptop whose command holds all these words."""
-    found = []
-    for process in psutil.process_iter(["cmdline", "environ"]):
-        command, environment = process.info["cmdline"] or [], process.info["environ"] or {}
-        places = (environment.get("LOOPLINE_HOME", ""), environment.get("PREFECT_HOME", ""))
-        if any(place.startswith(str(system.laptop.home)) for place in places) and set(words) <= set(command):
-            found.append(process)
-    return found
-
-
 @contextmanager
 def without_server(system: System) -> Iterator[None]:
     """Kill the Prefect server, and let the supervisor start it again only afterwards."""
     control = [SUPERVISORCTL, "-s", f"unix://{system.laptop.home}/run/supervisor.sock"]
-    (server,) = processes(system, "prefect", "server", "start")
+    (server,) = running(system.laptop.home, "prefect", "server", "start")
     server.kill()
     subprocess.run([*control, "stop", "prefect"], check=True, capture_output=True)
     try:
@@ -113,7 +102,7 @@ def next_minute() -> datetime:
 def test_a_run_whose_worker_is_killed_is_called_crashed_and_taken_up_where_it_was(system: System) -> None:
     run = ask_for(system, order(seed=12, epochs=8))
     in_mid_training(system, run)
-    (worker,) = processes(system, "prefect", "worker")
+    (worker,) = running(system.laptop.home, "prefect", "worker")
     worker.kill()
     assert ended(system, run) == "CRASHED"
     assert system.laptop.call("resume", run).code == 0
