@@ -12,7 +12,8 @@ from pydantic import SecretStr, ValidationError
 
 from loopline.errors import ConfigError
 from loopline.keys import new_key
-from loopline.settings import LaptopAddresses, Settings, Standing
+from loopline.laptop_addresses import LaptopAddresses, Standing
+from loopline.settings import Settings
 from loopline.supervised import write_private
 
 STORE_PORT = 4300

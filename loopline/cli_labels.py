@@ -22,7 +22,8 @@ labels = typer.Typer(help="Labels from people, in Label Studio.", no_args_is_hel
 @labels.command("open")
 def labels_open() -> None:
     """Say where people label, and how to sign in."""
-    from loopline.settings import LAPTOP, LaptopAddresses
+    from loopline.laptop_addresses import LaptopAddresses
+    from loopline.settings import LAPTOP
 
     settings = read_settings()
     shown.print(f"Label Studio  {settings.resolved_label_studio().url}", soft_wrap=True)

@@ -21,12 +21,13 @@ from loopline.contracts import Contract, HeldBack, ModelReady, Scalar
 from loopline.errors import ConfigError, LooplineError, wrong_values
 from loopline.flow_processes import ask
 from loopline.intake import mirror_folder
+from loopline.laptop_addresses import LaptopAddresses
 from loopline.ledger import Judged
 from loopline.local import prefect_environment
 from loopline.orders import FitPlan, Order, Requirements, SearchPlan
 from loopline.registry import Registry
 from loopline.serving import Predictor
-from loopline.settings import LAPTOP, LaptopAddresses, Settings
+from loopline.settings import LAPTOP, Settings
 
 if TYPE_CHECKING:
     from loopline.clients.label_studio import LabelStudio

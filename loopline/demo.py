@@ -4,9 +4,10 @@ from loopline.clients.bento import build_bento
 from loopline.clients.store import Store
 from loopline.contracts import PackagedModel
 from loopline.errors import ConfigError
+from loopline.laptop_addresses import LaptopAddresses
 from loopline.registry import Registry
 from loopline.scratch import private_folder
-from loopline.settings import LAPTOP, LaptopAddresses, Settings
+from loopline.settings import LAPTOP, Settings
 
 PROBLEM = "handwriting"  # what the page can show
 NO_CHAMPION = "there is no model to show yet; `loopline run` builds one (`make run`, from drawn samples)"

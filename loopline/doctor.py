@@ -19,7 +19,8 @@ from loopline.clients.comet import check_comet
 from loopline.clients.git import GitRegistry
 from loopline.clients.store import Store
 from loopline.errors import AccessError, ConfigError, FinalError, LooplineError, UnreachableError
-from loopline.settings import LAPTOP, LaptopAddresses, Settings
+from loopline.laptop_addresses import LaptopAddresses
+from loopline.settings import LAPTOP, Settings
 
 LEAST_FREE_BYTES = 2 * 10**9  # a training set, its cache and the checkpoints of a small problem
 FULL_BYTES = 50 * 10**6  # with less, whatever fails fails for want of room: what could not be written is gone already

@@ -13,10 +13,11 @@ from loopline.client import Client
 from loopline.contracts import PackagedModel
 from loopline.demo import bento_of
 from loopline.errors import ConfigError
+from loopline.laptop_addresses import LaptopAddresses
 from loopline.locking import locked
 from loopline.routes import AMBER, BLUE, GREEN, Colour, Pair, Routes, pairs_path, read_pairs, read_routes, write_routes
 from loopline.services import laptop_services
-from loopline.settings import LaptopAddresses, Settings
+from loopline.settings import Settings
 
 COLOURS = (BLUE, GREEN, AMBER)
 

@@ -16,10 +16,11 @@ from loopline.demo import champion_bento
 from loopline.errors import ConfigError, LooplineError
 from loopline.label_studio_database import ensure_database
 from loopline.label_studio_venv import provide_venv
+from loopline.laptop_addresses import LaptopAddresses
 from loopline.locking import locked
 from loopline.routes import BLUE, Routes, write_routes
 from loopline.services import flow_environment, laptop_services, services_environment
-from loopline.settings import LAPTOP, LaptopAddresses, Settings
+from loopline.settings import LAPTOP, Settings
 from loopline.supervised import Process, Service
 
 

@@ -11,8 +11,9 @@ from pydantic import SecretStr
 from loopline.keys import hash_of
 from loopline.label_studio_database import database_fingerprint, database_variables
 from loopline.label_studio_venv import fingerprint, venv_folder
+from loopline.laptop_addresses import LaptopAddresses
 from loopline.routes import HEALTH
-from loopline.settings import LAPTOP, LaptopAddresses, PrefectSettings, Settings, as_environment
+from loopline.settings import LAPTOP, PrefectSettings, Settings, as_environment
 from loopline.supervised import Service
 
 # The user's own servers and keys are no affair of the laptop's.

@@ -23,8 +23,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from loopline.answers import Reading
+from loopline.laptop_addresses import LaptopAddresses
 from loopline.routes import HEALTH, Answered, Pair, Routes, pairs_path, read_routes, routes_path
-from loopline.settings import LaptopAddresses
 
 MOST_BYTES = 64 * 2**20  # of one request: more than any reader takes
 TIMEOUT_SECONDS = 60.0  # a reader gives up before

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 SERVICE = ROOT / "deployments" / "bento"
 MODULES = (  # what an answer needs
     *("__init__.py", "answers.py", "contracts.py", "errors.py", "images.py", "keys.py", "orders.py", "serving.py"),
-    *("settings.py", "problems"),
+    *("settings.py", "laptop_addresses.py", "problems"),
     *("captures.py", "clients/__init__.py", "clients/store.py", "locking.py", "spool.py", "spool_folder.py"),
     *("spool_traffic.py", "traffic.py"),
 )

@@ -20,7 +20,8 @@ from loopline import commands
 from loopline.client import Client
 from loopline.contracts import ModelReady
 from loopline.evaluation import opponent_of
-from loopline.settings import LaptopAddresses, Settings
+from loopline.laptop_addresses import LaptopAddresses
+from loopline.settings import Settings
 
 COUNTS = {"train": 500, "validation": 24, "test": 60}
 READS = ("channels=16", "hidden=48", "layers=1", "batch_size=8", "learning_rate=0.006")  # most lines, in seconds

@@ -15,8 +15,8 @@ from laptops import Laptop, Outcome
 from PIL import Image
 
 from loopline.errors import ConfigError, UnreachableError
+from loopline.laptop_addresses import LaptopAddresses
 from loopline.orders import FitPlan, Order
-from loopline.settings import LaptopAddresses
 from tasks.accept import accept
 from tasks.ingest import ingest
 

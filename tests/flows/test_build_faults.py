@@ -15,7 +15,7 @@ import pytest
 from faults import faulty
 from laptops import Laptop, eventually, standing
 
-from loopline.settings import LaptopAddresses
+from loopline.laptop_addresses import LaptopAddresses
 
 ROOT = Path(__file__).parents[2]
 ROOM, LITTLE = "4g", 2**20

@@ -24,9 +24,9 @@ from systems import CANARY, READY, RELEASED, ROLLED_BACK, SECONDS, System, name
 
 from loopline import commands, releasing
 from loopline.contracts import ModelReady
+from loopline.laptop_addresses import LaptopAddresses
 from loopline.release_contracts import Candidate, Released, Trial
 from loopline.routes import read_routes
-from loopline.settings import LaptopAddresses
 
 
 @pytest.fixture(scope="module")

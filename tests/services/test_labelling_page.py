@@ -9,8 +9,9 @@ from playwright.sync_api import Browser, Page, expect
 from projects import PROBLEM, Bench
 
 from loopline.guessing import Guesser
+from loopline.laptop_addresses import LaptopAddresses
 from loopline.serving import Predictor
-from loopline.settings import LaptopAddresses, Settings
+from loopline.settings import Settings
 
 SHOWN = "[...document.images].some(image => image.src.startsWith('blob:') && image.naturalWidth == 160)"
 

@@ -27,7 +27,8 @@ from pydantic import SecretStr
 from loopline import local
 from loopline.clients.store import Store
 from loopline.errors import ConfigError, FinalError
-from loopline.settings import LaptopAddresses, LaptopSettings, Settings
+from loopline.laptop_addresses import LaptopAddresses
+from loopline.settings import LaptopSettings, Settings
 
 
 def wait_for_another(settings: Settings, pid: int) -> local.ServiceStatus:

@@ -13,8 +13,9 @@ from pydantic import SecretStr
 
 from loopline import local
 from loopline.errors import AccessError, ConfigError
+from loopline.laptop_addresses import LaptopAddresses
 from loopline.services import laptop_services
-from loopline.settings import LabelStudioSettings, LaptopAddresses, LaptopSettings, Settings, StoreSettings
+from loopline.settings import LabelStudioSettings, LaptopSettings, Settings, StoreSettings
 
 CONFIG = '<View><Text name="line" value="$line"/><TextArea name="text" toName="line"/></View>'
 

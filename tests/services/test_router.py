@@ -20,12 +20,13 @@ import pytest
 from laptop_processes import free_port
 from pydantic import SecretStr
 
+from loopline.laptop_addresses import LaptopAddresses, Standing
 from loopline.laptop_target import LaptopTarget
 from loopline.orders import ReleasePlan
 from loopline.release_contracts import Trial
 from loopline.releasing import answer_a_share
 from loopline.routes import BLUE, GREEN, HEALTH, Routes, read_pairs, write_routes
-from loopline.settings import LaptopAddresses, Settings, Standing
+from loopline.settings import Settings
 
 ROUTER = Path(__file__).parents[2] / "deployments" / "laptop" / "router.py"
 PLAN = ReleasePlan(share=0.5, least_answers=20, trial_seconds=30)
