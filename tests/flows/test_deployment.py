@@ -261,23 +261,3 @@ def test_a_chat_hears_of_failed_runs_and_of_models_taken_back(orchestrator: Orch
     rolled_back, failed = sorted(told)
     assert rolled_back.startswith("Loopline: a model was rolled back: ")
     assert failed.startswith("Loopline: a run failed: loopline "), "and not that of another team"
-
-
-def test_a_worker_of_the_laptop_runs_what_is_asked_for_with_the_users_settings(orchestrator: Orchestrator) -> None:
-    late = "20250101-00000000000000000000-00000000000000000000000000000000"
-    (orchestrator.bucket / "captured" / "dt=2025-01-01").mkdir(parents=True)
-    (orchestrator.bucket / "captured" / "dt=2025-01-01" / f"{late}.png").write_bytes(b"over its days")
-    assert "worker        running" in orchestrator.laptop.call("up", "--worker").out
-    try:
-        deployment = orchestrator.deployment("housekeeping")
-        run = orchestrator.ask(f"/deployments/{deployment['id']}/create_flow_run")
-        eventually(
-            lambda: orchestrator.api.get(f"/flow_runs/{run['id']}").json()["state_type"] in ("COMPLETED", "FAILED"),
-            seconds=120,
-        )
-        assert orchestrator.api.get(f"/flow_runs/{run['id']}").json()["state_type"] == "COMPLETED"
-        assert list((orchestrator.bucket / "captured").rglob("*.png")) == [], (
-            "in the bucket that the user's settings name"
-        )
-    finally:
-        assert "worker" not in orchestrator.laptop.call("up", "--no-worker").out

@@ -1,6 +1,7 @@
 """Models announced, released and taken back on a laptop with a worker: real builds, real services, real events."""
 
 import json
+import os
 import random
 import re
 import shutil
@@ -188,7 +189,9 @@ def test_a_version_that_dies_or_dawdles_on_trial_is_taken_back_and_everybody_is_
     assert system.answering() == name(first)
     subprocess.run(["git", "clone", "--quiet", system.laptop.home / "registry.git", tmp_path], check=True)
     champion = ["assign", "handwriting", "--version", second.version, "--stage", "champion", "--force", "--push"]
-    subprocess.run([Path(sys.executable).parent / "gto", *champion], cwd=tmp_path, check=True, capture_output=True)
+    me = {f"GIT_COMMITTER_{name}": "tests@example.com" for name in ("NAME", "EMAIL")}
+    gto = [Path(sys.executable).parent / "gto", *champion]
+    subprocess.run(gto, cwd=tmp_path, env=os.environ | me, check=True, capture_output=True)
     with meddling_with_the_candidate(system, meddle), system.traffic() as traffic:
         told = system.laptop.call("release", "--share", "0.5")
     assert (told.code, reason in told.out) == (3, True), told.out + told.log
@@ -218,11 +221,14 @@ def test_what_waits_in_the_outbox_is_told_by_housekeeping(system: System, first:
     sent.rename(lost)
     never_kept = next((sent.parents[1] / READY).glob("*.json"))
     never_kept.unlink()
+    late = sent.parents[3] / "captured" / "dt=2025-01-01" / f"20250101-{'0' * 20}-{'0' * 32}.png"
+    late.parent.mkdir(parents=True)
+    late.write_bytes(b"over its days")
     deployment = system.api.get("/deployments/name/housekeeping/housekeeping").json()["id"]
     run = system.ask(f"/deployments/{deployment}/create_flow_run")["id"]
     eventually(lambda: system.api.get(f"/flow_runs/{run}").json()["end_time"], seconds=SECONDS)
     assert system.api.get(f"/flow_runs/{run}").json()["state_type"] == "COMPLETED"
-    assert sent.exists() and never_kept.exists() and not lost.exists()
+    assert sent.exists() and never_kept.exists() and not lost.exists() and not late.exists()
 
 
 def test_a_run_that_was_killed_before_its_first_heartbeat_becomes_crashed(system: System, first: ModelReady) -> None:

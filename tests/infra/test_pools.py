@@ -15,11 +15,9 @@ import httpx
 import pytest
 from clouds import ROOT, Stack
 from laptops import Laptop, standing
-from prefect_aws.workers.ecs_worker import ECSWorker
 
 GPU = "loopline-gpu"
 SMALL = {"cpu": 2048, "memory": 4096}  # moto's machines are
-PREFECT = str(Path(sys.executable).parent / "prefect")
 
 
 @dataclass
@@ -33,6 +31,16 @@ class Deployed:
     def pool(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = self.api.get(f"/work_pools/{name}").raise_for_status().json()
         return found
+
+
+@pytest.fixture(scope="module")
+def ecs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment in which Prefect knows ECS. Installed beside, as it would make every other run's start longer."""
+    folder = tmp_path_factory.mktemp("prefect-aws")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    pins = ["--constraint", ROOT / "constraints.txt", "--target", folder]
+    subprocess.run([*pip, *pins, "prefect-aws", "tenacity"], check=True)
+    return {"PYTHONPATH": str(folder)}
 
 
 @pytest.fixture(scope="module")
@@ -75,18 +83,20 @@ def test_a_pool_that_is_paused_stays_so_and_one_of_another_type_is_refused(deplo
 
 
 @pytest.mark.usefixtures("machine")
-def test_a_worker_asks_ecs_for_a_gpu_with_secrets_by_reference(deployed: Deployed, stack: Stack) -> None:
+def test_a_worker_asks_ecs_for_a_gpu_with_secrets_by_reference(
+    deployed: Deployed, stack: Stack, ecs: dict[str, str]
+) -> None:
     fit = deployed.api.get("/deployments/name/fit-model/gpu").json()["id"]
     asked = {"parameters": {}, "enforce_parameter_schema": False, "job_variables": SMALL}
     run = deployed.api.post(f"/deployments/{fit}/create_flow_run", json=asked).raise_for_status().json()["id"]
-    said = work(deployed, stack)
-    ecs = stack.client("ecs")
-    started = ecs.list_tasks(cluster="loopline")["taskArns"]
+    said = work(deployed, stack, ecs)
+    there = stack.client("ecs")
+    started = there.list_tasks(cluster="loopline")["taskArns"]
     assert len(started) == 1, said
-    (task,) = ecs.describe_tasks(cluster="loopline", tasks=started, include=["TAGS"])["tasks"]
+    (task,) = there.describe_tasks(cluster="loopline", tasks=started, include=["TAGS"])["tasks"]
     assert {"key": "prefect.io/flow-run-id", "value": run} in task["tags"]
     assert task["capacityProviderName"] == "loopline-gpu-spot"
-    definition = ecs.describe_task_definition(taskDefinition=task["taskDefinitionArn"])["taskDefinition"]
+    definition = there.describe_task_definition(taskDefinition=task["taskDefinitionArn"])["taskDefinition"]
     (container,) = definition["containerDefinitions"]
     assert definition["requiresCompatibilities"] == ["EC2"]
     assert container["resourceRequirements"] == [{"type": "GPU", "value": "1"}]
@@ -114,17 +124,18 @@ def machine(stack: Stack) -> Iterator[None]:
     ec2.terminate_instances(InstanceIds=[instance])
 
 
-def work(deployed: Deployed, stack: Stack) -> str:
+def work(deployed: Deployed, stack: Stack, ecs: dict[str, str]) -> str:
     """Have a real worker take what waits, once; what it said."""
     from loopline.local import prefect_environment
     from loopline.settings import Settings
 
     ours = prefect_environment(Settings(home=deployed.laptop.home, _env_file=None))
     queue = {"PREFECT_INTEGRATIONS_AWS_ECS_OBSERVER_SQS_QUEUE_NAME": "loopline-events"}
-    command = [PREFECT, "worker", "start", "--pool", GPU, "--type", "ecs", "--run-once", "--install-policy", "never"]
+    once = ["--type", "ecs", "--run-once", "--install-policy", "never"]
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", GPU, *once]
     done = subprocess.run(
         command,
-        env=os.environ | ours | stack.environment | queue,
+        env=os.environ | ours | stack.environment | queue | ecs,
         capture_output=True,
         text=True,
         timeout=120,
@@ -133,6 +144,8 @@ def work(deployed: Deployed, stack: Stack) -> str:
     return done.stdout + done.stderr
 
 
-def test_the_template_that_is_kept_is_the_installed_workers_own() -> None:
+def test_the_template_that_is_kept_is_the_workers_own(ecs: dict[str, str]) -> None:
     kept = json.loads((ROOT / "infra" / "templates" / "ecs.json").read_text())
-    assert kept == ECSWorker.get_default_base_job_template()
+    ask = "import json, prefect_aws as it; print(json.dumps(it.ECSWorker.get_default_base_job_template()))"
+    told = subprocess.run([sys.executable, "-c", ask], env=os.environ | ecs, check=True, capture_output=True, text=True)
+    assert kept == json.loads(told.stdout)
