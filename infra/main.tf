@@ -116,7 +116,7 @@ locals {
     var.environment,
   )
 
-  job = {
+  job = merge(local.passwords, {
     cluster                         = module.cluster.arn
     execution_role_arn              = module.cluster.execution_role_arn
     task_role_arn                   = module.cluster.run_role_arn
@@ -127,6 +127,14 @@ locals {
     cloudwatch_logs_options         = { awslogs-group = module.cluster.log_group.name, awslogs-create-group = "false" }
     cloudwatch_logs_prefix          = "run"
     auto_deregister_task_definition = true
+  })
+
+  # A worker puts what it signs in with into each run's environment, in clear, unless it is told where the secret is.
+  passwords = {
+    for variable, name in {
+      prefect_api_key_secret_arn         = "PREFECT_API_KEY"
+      prefect_api_auth_string_secret_arn = "PREFECT_API_AUTH_STRING"
+    } : variable => module.secrets.arns[name] if contains(keys(var.secrets), name)
   }
 }
 

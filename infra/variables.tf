@@ -30,7 +30,7 @@ variable "registry_url" {
 
   validation {
     condition     = !can(regex("://[^/]*:[^/]*@", var.registry_url))
-    error_message = "registry_url holds a password; give git its credentials by the secret GIT_TOKEN."
+    error_message = "registry_url holds a password; give git its credentials by a secret, as infra/README.md shows."
   }
 }
 
@@ -48,6 +48,11 @@ variable "secrets" {
   description = "Secrets of workers and runs, by environment variable, and what each is. Values are put in by hand."
   type        = map(string)
   default     = { PREFECT_API_AUTH_STRING = "user:password of the Prefect server" }
+
+  validation {
+    condition     = anytrue([for name in ["PREFECT_API_AUTH_STRING", "PREFECT_API_KEY"] : contains(keys(var.secrets), name)])
+    error_message = "secrets holds ${join(", ", keys(var.secrets))}; PREFECT_API_AUTH_STRING or, for Prefect Cloud, PREFECT_API_KEY is wanted, with which workers and runs sign in."
+  }
 }
 
 variable "environment" {

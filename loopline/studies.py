@@ -10,12 +10,14 @@ import json
 import logging
 import warnings
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 
@@ -141,9 +143,24 @@ def is_over(study: optuna.Study, count: int) -> bool:
 
 def bury_the_dead(study: optuna.Study) -> None:
     """Fail the trials whose workers no longer give a sign, and queue their slots once more."""
+    _note_the_silent(study)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         optuna.storages.fail_stale_trials(study)
+
+
+def _note_the_silent(study: optuna.Study) -> None:
+    """Give the trials a heartbeat that began long ago and had none: Optuna never takes such a one for dead."""
+    storage: Any = getattr(study._storage, "_backend", study._storage)  # behind Optuna's own cache
+    late = datetime.now() - timedelta(seconds=GRACE_SECONDS)
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    old = {trial._trial_id for trial in running if trial.datetime_start and trial.datetime_start < late}
+    if not old:
+        return
+    with storage.engine.connect() as connection:
+        heard = set(connection.scalars(text("SELECT trial_id FROM trial_heartbeats")))
+    for silent in old - heard:
+        storage.record_heartbeat(silent)
 
 
 def exceeded(study: optuna.Study, search: SearchPlan, *, price_per_hour: float) -> str | None:

@@ -165,6 +165,16 @@ run "a_secret_among_the_settings_is_refused" {
   expect_failures = [var.environment]
 }
 
+run "workers_that_could_not_sign_in_are_refused" {
+  command = plan
+
+  variables {
+    secrets = { LOOPLINE_COMET__API_KEY = "Comet's key" }
+  }
+
+  expect_failures = [var.secrets]
+}
+
 run "a_registry_with_a_password_is_refused" {
   command = plan
 

@@ -18,13 +18,18 @@ SOON = timedelta(seconds=12)
 EDGES = {"accept", "ingest", "label_sync", "opponent", "fit-model"}  # never cached: what they look at may have changed
 
 
+def builds(system: System) -> list[dict[str, Any]]:
+    deployment = system.api.get("/deployments/name/build-model/build-model").json()["id"]
+    found: list[dict[str, Any]] = system.ask("/flow_runs/filter", deployments={"id": {"any_": [deployment]}})
+    return found
+
+
 def fired(system: System) -> dict[str, Any]:
-    """Have a schedule of build-model fire once; return the run when it has ended."""
+    """Have a schedule of build-model fire; return the first run when it has ended, and no other is under way."""
     deployment = system.api.get("/deployments/name/build-model/build-model").json()["id"]
 
     def runs() -> list[dict[str, Any]]:
-        found = system.ask("/flow_runs/filter", deployments={"id": {"any_": [deployment]}})
-        return [run for run in found if run["auto_scheduled"] and run["end_time"]]
+        return [run for run in builds(system) if run["auto_scheduled"] and run["end_time"]]
 
     before = {run["id"] for run in runs()}
     bounds = [{"metric": "cer", "at_most": 100}]
@@ -33,6 +38,7 @@ def fired(system: System) -> dict[str, Any]:
     planned = system.plan(deployment, {"schedule": rule, "active": True, "parameters": {"order": order}})
     (run, *_) = eventually(lambda: [run for run in runs() if run["id"] not in before], seconds=2 * SECONDS)
     system.api.delete(f"/deployments/{deployment}/schedules/{planned}").raise_for_status()
+    eventually(lambda: all(run["end_time"] for run in builds(system)), seconds=SECONDS)
     return run
 
 
@@ -61,7 +67,9 @@ def add_lines(inbox: Path, more: Path) -> None:
 
 @pytest.fixture(scope="module")
 def built(system: System) -> System:
-    system.build("epochs=8")
+    version = system.build("epochs=8").version
+    eventually(lambda: [one for one in announced(system) if one["version"] == version])
+    eventually(lambda: all(run["end_time"] for run in builds(system)), seconds=SECONDS)  # others' events asked for some
     return system
 
 

@@ -76,27 +76,40 @@ def test_a_server_that_is_killed_in_mid_run_costs_the_run_nothing(system: System
 
 def test_of_what_a_schedule_missed_while_the_server_was_down_one_run_is_made_up_for(system: System) -> None:
     watch = system.api.get("/deployments/name/watch-model/watch-model").json()["id"]
-    thrice_a_minute = {"rrule": "FREQ=MINUTELY;BYSECOND=0,2,4", "timezone": "UTC"}
-    schedule = system.plan(watch, {"schedule": thrice_a_minute, "active": True})
+    phase = (datetime.now(UTC) + timedelta(seconds=90)).replace(second=0, microsecond=0)
+    rule = f"DTSTART:{phase:%Y%m%dT%H%M%SZ}\nRRULE:FREQ=MINUTELY;INTERVAL=4;BYSECOND=0,2,4"
+    schedule = system.plan(watch, {"schedule": {"rrule": rule, "timezone": "UTC"}, "active": True})
 
-    def due(minute: datetime) -> list[dict[str, Any]]:
-        runs = system.ask("/flow_runs/filter", deployments={"id": {"any_": [watch]}})
-        times = (minute.isoformat(), (minute + timedelta(minutes=1)).isoformat())
-        return [run for run in runs if run["auto_scheduled"] and times[0] <= run["expected_start_time"] < times[1]]
+    def planned() -> list[dict[str, Any]]:
+        return [run for run in of_deployment(system, watch) if run["auto_scheduled"] and due(run) > soon()]
 
-    eventually(lambda: due(next_minute()), seconds=SECONDS)
-    minute = next_minute()
-    assert len(due(minute)) == 3
+    begin = due(min(eventually(planned, seconds=SECONDS), key=due))
+    runs = {run["id"] for run in planned() if due(run) < begin + timedelta(minutes=1)}
+    assert len(runs) == 3
     with without_server(system):
-        time.sleep((minute - datetime.now(UTC)).total_seconds() + 6)
-    eventually(lambda: all(run["end_time"] for run in due(minute)), seconds=SECONDS)
-    assert sorted(run["state_type"] for run in due(minute)) == ["CANCELLED", "CANCELLED", "COMPLETED"]
+        time.sleep((begin - datetime.now(UTC)).total_seconds() + 6)
+
+    def ended_runs() -> list[dict[str, Any]]:
+        found = [run for run in of_deployment(system, watch) if run["id"] in runs]
+        return found if all(run["end_time"] for run in found) else []
+
+    states = [run["state_type"] for run in eventually(ended_runs, seconds=SECONDS)]
+    assert sorted(states) == ["CANCELLED", "CANCELLED", "COMPLETED"]
     system.api.delete(f"/deployments/{watch}/schedules/{schedule}").raise_for_status()
 
 
-def next_minute() -> datetime:
-    """Return the next minute that no worker looks at yet: one takes what is due ten seconds ahead."""
-    return (datetime.now(UTC) + timedelta(seconds=75)).replace(second=0, microsecond=0)
+def of_deployment(system: System, deployment: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = system.ask("/flow_runs/filter", deployments={"id": {"any_": [deployment]}})
+    return found
+
+
+def due(run: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(run["expected_start_time"])
+
+
+def soon() -> datetime:
+    """Return until when a worker may have taken what is due: it looks ten seconds ahead."""
+    return datetime.now(UTC) + timedelta(seconds=15)
 
 
 def test_a_run_whose_worker_is_killed_is_called_crashed_and_taken_up_where_it_was(system: System) -> None:

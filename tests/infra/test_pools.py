@@ -16,6 +16,8 @@ import pytest
 from clouds import ROOT, Stack
 from laptops import Laptop, standing
 
+from loopline.laptop_addresses import LaptopAddresses
+
 GPU = "loopline-gpu"
 SMALL = {"cpu": 2048, "memory": 4096}  # moto's machines are
 
@@ -103,7 +105,8 @@ def test_a_worker_asks_ecs_for_a_gpu_with_secrets_by_reference(
     assert container["image"].endswith("/loopline/gpu:v1")
     secrets = {secret["name"]: secret["valueFrom"] for secret in container["secrets"]}
     assert secrets["PREFECT_API_AUTH_STRING"].startswith("arn:aws:secretsmanager:")
-    assert "PREFECT_API_AUTH_STRING" not in {one["name"] for one in container["environment"]}
+    password = LaptopAddresses.read(deployed.laptop.home).prefect_auth.get_secret_value()
+    assert password not in json.dumps([definition, task], default=str)
 
 
 @pytest.fixture

@@ -126,6 +126,12 @@ def test_a_killed_worker_is_replaced_and_its_trial_repeated_once_with_the_same_r
     assert (again.retry_of, again.values, died.error) == (1, died.values, "its worker was killed, or the machine lost")
 
 
+def test_a_trial_whose_worker_was_killed_before_its_first_heartbeat_is_repeated(search: Search) -> None:
+    search.open(search.plan(trials=2)).ask()  # taken, and no heartbeat is written
+    winner = search.run(trials=2)
+    assert states(winner) == Counter(complete=2, failed=1)
+
+
 def test_a_search_killed_with_all_its_workers_resumes_and_counts_no_trial_twice(search: Search) -> None:
     plan = search.plan(trials=6)
     study = search.open(plan)

@@ -20,6 +20,6 @@ provider "aws" {
   region = var.region
 
   default_tags {
-    tags = { project = "loopline", managed-by = "terraform" }
+    tags = { project = var.name, managed-by = "terraform" }
   }
 }
