@@ -98,8 +98,10 @@ def naming_a_full_disk(settings: Settings) -> Iterator[None]:
     except Exception as error:
         try:
             disk(settings, least_bytes=FULL_BYTES)
-        except FinalError as full:
-            raise FinalError(f"the disk is full: {full}; then take the run up again") from error
+        except FinalError:
+            place = settings.folder
+            room = f"make room, such as by deleting {place / 'cache'}, and take the run up again"
+            raise FinalError(f"the disk of {place} is full; {room}") from error
         raise
 
 

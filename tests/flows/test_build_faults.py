@@ -127,7 +127,7 @@ def test_a_full_disk_is_named_and_once_there_is_room_the_build_goes_on(small_dis
         (small_disk / "filler").write_bytes(os.urandom(LITTLE // 2))
         _, log = building.communicate(timeout=300)
         assert building.returncode == 1
-        assert "disk" in log.strip().splitlines()[-1], log
+        assert f"the disk of {laptop.home} is full; make room" in log.strip().splitlines()[-1], log
         resize(small_disk, ROOM)
         again = laptop.run(lines, epochs=3)
         assert again.code == 0, again.log
