@@ -43,7 +43,7 @@ def end_dead_runs(silence_seconds: int) -> int:
 
 
 def _end_parts(client: SyncPrefectClient, ours: FlowRunFilterTags) -> None:
-    """Call the flows crashed, too, that crashed runs had called in their own process."""
+    """Call the flows crashed, too, that crashed runs had called in their own process; a pool's machine works on."""
     crashed = FlowRunFilter(state=_type(StateType.CRASHED), tags=ours)
     newest = client.read_flow_runs(flow_run_filter=crashed, sort=FlowRunSort.START_TIME_DESC, limit=MOST_RUNS)
     if not newest:
@@ -51,7 +51,8 @@ def _end_parts(client: SyncPrefectClient, ours: FlowRunFilterTags) -> None:
     parents = FlowRunFilterParentFlowRunId(any_=[run.id for run in newest])
     parts = FlowRunFilter(state=_type(StateType.RUNNING), parent_flow_run_id=parents)
     for part in client.read_flow_runs(flow_run_filter=parts, limit=MOST_RUNS):
-        client.set_flow_run_state(part.id, Crashed(message="the run that called it crashed"), force=True)
+        if part.deployment_id is None:
+            client.set_flow_run_state(part.id, Crashed(message="the run that called it crashed"), force=True)
 
 
 def _type(state: StateType) -> FlowRunFilterState:
