@@ -16,6 +16,7 @@ from loopline.cli_datasets import dataset
 from loopline.cli_export import export
 from loopline.cli_image import image
 from loopline.cli_labels import labels
+from loopline.cli_nuclio import nuclio
 from loopline.cli_reading import read
 from loopline.cli_release import events, release, rollback
 from loopline.terminal import FAILED, Commands, Problem, read_settings, shown
@@ -48,6 +49,7 @@ app.command()(resume)
 app.command()(rollback)
 app.command()(watch)
 app.add_typer(events, name="events")
+app.add_typer(nuclio, name="nuclio")
 
 
 @app.command()

@@ -9,7 +9,7 @@ from loopline.terminal import Commands, Problem, read_settings, shown
 
 HELD_BACK = 3  # exit code, as of a model that the gate holds back
 
-Target = Annotated[str, typer.Option("--target", help="Where it answers: laptop.")]
+Target = Annotated[str, typer.Option("--target", help="Where it answers: laptop or nuclio.")]
 
 events = typer.Typer(cls=Commands, help="What Loopline tells the world.", no_args_is_help=True)
 

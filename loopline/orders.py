@@ -201,7 +201,7 @@ class ReleasePlan(Contract):
     package_sha256: Sha256 | None = Field(
         None, title="Package", description="sha256 that the package must have; None: the one that the registry names."
     )
-    target: str = Field("laptop", title="Target", description="Where it is to answer: laptop.")
+    target: str = Field("laptop", title="Target", description="Where it is to answer: laptop or nuclio.")
     known_lines: int = Field(
         40, ge=5, title="Known lines", description="Test lines that it reads there before anybody's pictures."
     )

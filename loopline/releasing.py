@@ -20,6 +20,7 @@ from loopline.events import Fact, fact
 from loopline.laptop_target import LaptopTarget
 from loopline.ledger import RegisteredModel
 from loopline.manifest import read_manifest
+from loopline.nuclio_target import NuclioTarget
 from loopline.orders import ReleasePlan
 from loopline.registry import Registry
 from loopline.release_contracts import Candidate, Released, RolledBack, Trial
@@ -36,15 +37,18 @@ POLL_SECONDS = 0.5
 OVERTIME_SECONDS = 60  # after which a trial whose release was killed is over
 
 
-def target(settings: Settings, name: str) -> LaptopTarget:
+Place = LaptopTarget | NuclioTarget
+
+
+def target(settings: Settings, name: str) -> Place:
     """Return a place where models answer, by its name; ConfigError for an unknown one."""
-    known = {LaptopTarget.name: LaptopTarget}
+    known: dict[str, Callable[[Settings], Place]] = {LaptopTarget.name: LaptopTarget, NuclioTarget.name: NuclioTarget}
     if name not in known:
         raise ConfigError(f"no target is called {name!r}; choose from: {', '.join(known)}")
     return known[name](settings)
 
 
-def stand_up(place: LaptopTarget, candidate: Candidate) -> Trial:
+def stand_up(place: Place, candidate: Candidate) -> Trial:
     """Start the candidate beside what answers."""
     try:
         place.deploy(candidate.judged.packaged)
@@ -68,7 +72,7 @@ class _Read:
         return float(np.quantile(self.seconds, 0.95)) if self.seconds else 0.0
 
 
-def read_known_lines(store: Store, place: LaptopTarget, candidate: Candidate, plan: ReleasePlan) -> Trial:
+def read_known_lines(store: Store, place: Place, candidate: Candidate, plan: ReleasePlan) -> Trial:
     """Have test lines read by the candidate and by what answers now, over HTTP as anyone's are, and compare."""
     judged = read_manifest(store, candidate.judged.packaged.report.worst).to_pylist()
     lines = sorted(judged, key=lambda line: line["image_sha256"])[: plan.known_lines]
@@ -89,8 +93,13 @@ def read_known_lines(store: Store, place: LaptopTarget, candidate: Candidate, pl
     return Trial(figures=figures, reasons=tuple(reasons))
 
 
-def answer_a_share(place: LaptopTarget, plan: ReleasePlan, *, tell: Callable[[str], object] = lambda _: None) -> Trial:
+def answer_a_share(place: Place, plan: ReleasePlan, *, tell: Callable[[str], object] = lambda _: None) -> Trial:
     """Give the candidate its share of the live pictures until enough were compared, or the time is over."""
+    if not isinstance(place, LaptopTarget):
+        tell(
+            f"at {place.name} nobody holds answers to live pictures against each other, so that the known lines decide"
+        )
+        return Trial()
     place.split(plan.share, shadow=plan.shadow, seconds=plan.trial_seconds + OVERTIME_SECONDS)
     deadline = time.monotonic() + plan.trial_seconds
     while True:
@@ -131,7 +140,7 @@ def _compare_read(both: Sequence[Pair], plan: ReleasePlan) -> Trial:
     return Trial(figures=figures, reasons=tuple(reasons))
 
 
-def conclude(registry: Registry, place: LaptopTarget, candidate: Candidate, trial: Trial) -> Released | RolledBack:
+def conclude(registry: Registry, place: Place, candidate: Candidate, trial: Trial) -> Released | RolledBack:
     """Let the candidate answer everybody, or nobody, and note it in the registry; repeated, nothing happens twice."""
     judged, previous = candidate.judged, candidate.previous
     named = {"problem": judged.problem, "version": judged.version, "target": candidate.target}
@@ -145,7 +154,7 @@ def conclude(registry: Registry, place: LaptopTarget, candidate: Candidate, tria
     return Released(**named, previous=before if before != judged.version else None, figures=trial.figures)
 
 
-def roll_back(models: Sequence[RegisteredModel], place: LaptopTarget) -> tuple[ModelReady, str]:
+def roll_back(models: Sequence[RegisteredModel], place: Place) -> tuple[ModelReady, str]:
     """Let what answered before answer again, at once; return the model that no longer does, and the version that does.
 
     Where that was done and the registry was not told, nothing is done but to return the same again. ConfigError if

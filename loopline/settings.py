@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from loopline.errors import ConfigError
 from loopline.laptop_addresses import LaptopAddresses
+from loopline.target_settings import NuclioSettings
 
 LAPTOP = "laptop"
 NPM_REGISTRY = "https://registry.npmjs.org"
@@ -249,6 +250,7 @@ class Settings(BaseSettings):
     watch: WatchSettings = WatchSettings()
     client: ClientSettings = ClientSettings()
     export: ExportSettings = ExportSettings()
+    nuclio: NuclioSettings = NuclioSettings()
 
     @property
     def folder(self) -> Path:

@@ -4,7 +4,6 @@ from prefect.logging import get_run_logger
 
 from loopline import releasing
 from loopline.errors import DataError
-from loopline.laptop_target import LaptopTarget
 from loopline.orders import ReleasePlan
 from loopline.release_contracts import Candidate, Released, RolledBack, Trial, Unchanged
 from loopline.settings import Settings
@@ -68,7 +67,7 @@ def conclude(candidate: Candidate, trial: Trial) -> Released | RolledBack:
     return end
 
 
-def _place(name: str) -> LaptopTarget:
+def _place(name: str) -> releasing.Place:
     return releasing.target(Settings(), name)
 
 

@@ -116,7 +116,7 @@ class Gate:
         path = scope["path"]
         known_path = path if path in PATHS else PREDICTION if path.startswith(PREDICTION) else "other"
         most_bytes = self._rules.settings.most_mb * 1_000_000 if path in PICTURES else SMALL_BYTES
-        scope["state"]["visit"] = visit = Visit(secrets.token_hex(8), known_path, most_bytes)
+        scope.setdefault("state", {})["visit"] = visit = Visit(secrets.token_hex(8), known_path, most_bytes)
         return visit
 
     def _admit(self, visit: Visit, request: Request) -> None:

@@ -2,6 +2,7 @@
 
 service.py   this: what BentoML starts
 opening.py   what must hold before it starts
+staffing.py  who is there once it has
 gate.py      who may come in, how fast, with how much and for how long; rates.py counts
 routes.py    what can be asked; uploads.py takes pictures out of a request, openapi.py describes it all
 desk.py      where pictures wait and are read
@@ -12,19 +13,13 @@ gauges.py    what it counts; journal.py, what it writes down
 import bentoml
 
 import journal
-from about import about
-from desk import Desk
-from gate import Gate, Rules
-from gauges import Gauges
-from keeping import Keeper, check_keeping
-from loopline.answers import Model
+from gate import Gate
+from keeping import check_keeping
 from loopline.errors import LooplineError
-from loopline.serving import Predictor
-from loopline.settings import Settings, read_settings
-from opening import check_callers, checked_package, hand_on
-from rates import Rates
-from routes import Staff, make_api
-from sight import Sight
+from loopline.settings import read_settings
+from opening import hand_on
+from routes import make_api
+from staffing import hire, opened
 
 api = make_api()
 
@@ -41,15 +36,8 @@ class Reader:
     """Reads lines with ONNX Runtime; holds nothing but the package beside it."""
 
     def __init__(self) -> None:
-        settings = read_settings()
-        self.predictor, model = _open(settings)
         journal.begin()
-        gauges, service = Gauges(), settings.service
-        rules = Rules(service, Rates(service.hashes, per_minute=service.requests_per_minute), gauges)
-        self.desk = Desk(Sight(self.predictor, gauges), most_waiting=service.most_waiting, gauges=gauges)
-        self.keeper = Keeper(settings, package_sha256=model.package_sha256, gauges=gauges)
-        api.state.staff = Staff(self.desk, model, rules, self.keeper)
-        api.state.rules = rules
+        self.staff = hire(api, read_settings())
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod
@@ -57,7 +45,7 @@ class Reader:
         """End with one sentence, in the process that starts the others, if they could not serve."""
         try:
             settings = read_settings()
-            _open(settings)
+            opened(settings)
             check_keeping(settings)
         except LooplineError as error:
             raise SystemExit(f"loopline: {error}") from None
@@ -66,14 +54,8 @@ class Reader:
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def close(self) -> None:
         """End what reads; all requests have their answers by now."""
-        self.desk.close()
-        self.keeper.close()
+        self.staff.desk.close()
+        self.staff.keeper.close()
 
 
 Reader.add_asgi_middleware(Gate, api=api)  # type: ignore[attr-defined]  # the decorator made a service of it
-
-
-def _open(settings: Settings) -> tuple[Predictor, Model]:
-    check_callers(settings.service)
-    package = checked_package(settings.service)
-    return Predictor.open(package), about(package, settings.service)

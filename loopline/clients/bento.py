@@ -4,7 +4,6 @@ import hashlib
 import importlib.metadata
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 SERVICE = ROOT / "deployments" / "bento"
 MODULES = (  # what an answer needs
     *("__init__.py", "answers.py", "contracts.py", "errors.py", "images.py", "keys.py", "orders.py", "serving.py"),
-    *("settings.py", "laptop_addresses.py", "problems"),
+    *("settings.py", "laptop_addresses.py", "target_settings.py", "problems"),
     *("captures.py", "clients/__init__.py", "clients/store.py", "locking.py", "spool.py", "spool_folder.py"),
     *("spool_traffic.py", "traffic.py"),
 )
@@ -42,14 +41,32 @@ def build_bento(package: bytes, name: str, *, version: str, home: Path, folder: 
     return f"{name}:{version}"
 
 
+def service_files(package: bytes) -> dict[str, bytes]:
+    """Return what the service is made of, by its paths: its files, those of loopline/ that it needs, the package."""
+    ours = [path for module in MODULES for path in _files(ROOT / "loopline" / module)]
+    files = {str(path.relative_to(ROOT)): path.read_bytes() for path in ours}
+    files |= {path.name: path.read_bytes() for path in SERVICE.glob("*.py")}
+    sha256 = hashlib.sha256(package).hexdigest()
+    return files | {"package.zip": package, "package.sha256": f"{sha256}  package.zip\n".encode()}
+
+
+def pins(*more: str) -> list[str]:
+    """Return the libraries that an answer needs, each at the version that it has here."""
+    return [f"{name}=={importlib.metadata.version(name).split('+')[0]}" for name in (*LIBRARIES, *more)]
+
+
 def _fill(context: Path, package: bytes) -> None:
-    for module in MODULES:
-        _copy(ROOT / "loopline" / module, context / "loopline" / module)
-    for file in SERVICE.glob("*.py"):
-        shutil.copy(file, context)
-    (context / "package.zip").write_bytes(package)
-    (context / "package.sha256").write_text(f"{hashlib.sha256(package).hexdigest()}  package.zip\n")
+    for name, data in service_files(package).items():
+        (context / name).parent.mkdir(parents=True, exist_ok=True)
+        (context / name).write_bytes(data)
     (context / "bentofile.yaml").write_text(json.dumps(_bentofile()))  # JSON is YAML
+
+
+def _files(path: Path) -> list[Path]:
+    """Return a file itself, or a folder's."""
+    if path.is_file():
+        return [path]
+    return [one for one in path.rglob("*") if one.is_file() and "__pycache__" not in one.parts]
 
 
 def _build(context: Path, name: str, *, version: str, home: Path) -> Path:
@@ -74,17 +91,8 @@ def _publish(built: Path, place: Path) -> None:
 
 
 def _bentofile() -> dict[str, object]:
-    pins = [f"{name}=={importlib.metadata.version(name).split('+')[0]}" for name in LIBRARIES]
     return {
         "service": "service:Reader",
         "include": ["*.py", "package.zip", "package.sha256", "loopline/**"],
-        "python": {"packages": pins, "lock_packages": False},
+        "python": {"packages": pins(), "lock_packages": False},
     }
-
-
-def _copy(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if source.is_dir():
-        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-    else:
-        shutil.copy(source, target)
