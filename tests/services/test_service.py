@@ -47,7 +47,9 @@ sys.meta_path.insert(0, Missing())
 sys.path.insert(0, str(source))
 import loopline, service
 assert Path(loopline.__file__).is_relative_to(source)
-print(service.Reader.inner().predictor.read_images([image.read_bytes()]))
+service.Reader.inner()
+predictor, _ = service.opened(service.read_settings())
+print(predictor.read_images([image.read_bytes()]))
 """
 
 
