@@ -15,6 +15,7 @@ from loopline.cli_cost import cost
 from loopline.cli_datasets import dataset
 from loopline.cli_export import export
 from loopline.cli_image import image
+from loopline.cli_kubeflow import kubeflow
 from loopline.cli_labels import labels
 from loopline.cli_nuclio import nuclio
 from loopline.cli_reading import read
@@ -50,6 +51,7 @@ app.command()(rollback)
 app.command()(watch)
 app.add_typer(events, name="events")
 app.add_typer(nuclio, name="nuclio")
+app.add_typer(kubeflow, name="kubeflow")
 
 
 @app.command()

@@ -22,7 +22,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from loopline.errors import ConfigError
 from loopline.laptop_addresses import LaptopAddresses
-from loopline.target_settings import NuclioSettings
+from loopline.target_settings import KubeflowSettings, NuclioSettings
 
 LAPTOP = "laptop"
 NPM_REGISTRY = "https://registry.npmjs.org"
@@ -251,6 +251,7 @@ class Settings(BaseSettings):
     client: ClientSettings = ClientSettings()
     export: ExportSettings = ExportSettings()
     nuclio: NuclioSettings = NuclioSettings()
+    kubeflow: KubeflowSettings = KubeflowSettings()
 
     @property
     def folder(self) -> Path:
@@ -318,6 +319,18 @@ def as_environment(settings: Settings) -> dict[str, str]:
                 told = value.get_secret_value() if isinstance(value, SecretStr) else value
                 found[f"LOOPLINE_{section}__{name}".upper()] = str(told.absolute() if isinstance(told, Path) else told)
     return found
+
+
+def secret_names(settings: Settings) -> list[str]:
+    """Return those variables of `as_environment` whose values are nobody else's business."""
+    secrets = {("store", "access_key")} | {
+        (section, name)
+        for section in settings.model_fields_set - {"home"}
+        for name in getattr(settings, section).model_fields_set
+        if isinstance(getattr(getattr(settings, section), name), SecretStr)
+    }
+    names = {f"LOOPLINE_{section}__{name}".upper() for section, name in secrets}
+    return sorted(names & as_environment(settings).keys())
 
 
 def read_settings() -> Settings:

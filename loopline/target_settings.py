@@ -1,5 +1,7 @@
 """Settings of the places where models answer, other than the laptop."""
 
+from pathlib import Path
+
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 
@@ -20,3 +22,21 @@ class NuclioSettings(BaseModel):
     )
     registry: str = Field("", description="Of images, where Nuclio pushes what it builds; empty: the dashboard's own.")
     build_seconds: float = Field(900, gt=0, description="Until a function must be ready; most of it is its image.")
+
+
+class KubeflowSettings(BaseModel):
+    """A Kubeflow: `loopline kubeflow` brings pipelines and training jobs there."""
+
+    model_config = ConfigDict(frozen=True)
+
+    python: Path | None = Field(None, description="Where kfp is; unset: LOOPLINE_HOME/kubeflow/bin/python.")
+    url: str | None = Field(None, description="Of the pipelines' API, such as https://kubeflow.example.com/pipeline.")
+    token: SecretStr | None = Field(None, description="With which it is asked.")
+    namespace: str = "kubeflow"
+    experiment: str = "loopline"
+    cpu_image: str = Field("", description="Of steps that need no GPU: registry/loopline-cpu:RELEASE.")
+    gpu_image: str = Field("", description="Of steps that want a GPU.")
+    gpu_count: int = Field(1, ge=1, description="That a step of learning asks for.")
+    gpu_memory: str = Field("16G", description="Limit of a step of learning.")
+    secret: str = Field("", description="Of Kubernetes, with an entry for each secret among these settings.")
+    retries: int = Field(3, ge=0, description="Of a step that fails, as on a machine that is taken away.")

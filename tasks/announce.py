@@ -1,10 +1,9 @@
 """Give a model its version, and tell the world."""
 
-from prefect.logging import get_run_logger
-
 from loopline.contracts import Artifact, HeldBack, ModelReady, PackagedModel, Verdict
 from tasks.caching import step
 from tasks.places import registry, store, workspace
+from tasks.showing import log
 from tasks.telling import announcement, tell
 
 
@@ -21,6 +20,6 @@ def announce(packaged: PackagedModel, verdict: Verdict, page: Artifact) -> Model
     with workspace() as folder:
         archive = objects.fetch(packaged.archive, folder / "package.zip")
         judged = registry().commit_model(draft, archive)
-    get_run_logger().info("announce: %s %s is %s", judged.problem, judged.version, judged.outcome)
+    log().info("announce: %s %s is %s", judged.problem, judged.version, judged.outcome)
     tell(objects, announcement(objects, judged))
     return judged

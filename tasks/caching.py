@@ -19,7 +19,6 @@ from prefect.cache_policies import NO_CACHE, CachePolicy
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 from prefect.filesystems import WritableFileSystem
-from prefect.logging import get_run_logger
 
 from loopline import doctor
 from loopline.contracts import Contract
@@ -27,6 +26,7 @@ from loopline.errors import DataError, UnreachableError
 from loopline.manifest import compare_manifests
 from loopline.settings import Settings
 from tasks.places import store
+from tasks.showing import log
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -77,8 +77,12 @@ class ByContent(CachePolicy):
         self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any
     ) -> str:
         """Return the key under which results/ holds the result."""
+        return self.key(task_ctx.task.name, inputs)
+
+    def key(self, step: str, inputs: dict[str, Any]) -> str:
+        """Name a step's result by what it follows from."""
         document = json.dumps({**_digests(inputs), **source_digests(self.sources, problem_of(inputs))}, sort_keys=True)
-        return f"{task_ctx.task.name}-{hashlib.sha256(document.encode()).hexdigest()}"
+        return f"{step}-{hashlib.sha256(document.encode()).hexdigest()}"
 
 
 def step(*, sources: tuple[str, ...] | None = None) -> Callable[[Callable[P, R]], Task[P, R]]:
@@ -161,7 +165,7 @@ def _telling_why(function: Callable[P, R], sources: tuple[str, ...]) -> Callable
         problem = problem_of(inputs)
         place = f"results/last/{problem}/{function.__name__}.json"
         now = _leaves(inputs) | source_digests(sources, problem)
-        get_run_logger().info("%s: %s", function.__name__, _why(place, now))
+        log().info("%s: %s", function.__name__, _why(place, now))
         result = function(*args, **kwargs)
         store().write(place, json.dumps(now, sort_keys=True).encode())
         return result

@@ -1,12 +1,11 @@
 """Judge a trained model on unseen lines."""
 
-from prefect.artifacts import create_markdown_artifact
-
 from loopline.contracts import Baseline, EvaluationReport, Opponent, TrainedModel
 from loopline.evaluation import evaluate_model, opponent_of, summary
 from loopline.problems import load_problem
 from tasks.caching import step
 from tasks.places import cache, registry, store, workspace
+from tasks.showing import table
 
 
 @step()
@@ -43,5 +42,5 @@ def evaluate(model: TrainedModel, floor: Baseline, champion: Opponent | None) ->
         report = evaluate_model(
             store(), problem, model=model, floor=floor, opponent=champion, folder=folder, cache=cache()
         )
-    create_markdown_artifact(summary(report), key="evaluation", description=f"{report.sample_count} unseen lines")
+    table(summary(report), key="evaluation", description=f"{report.sample_count} unseen lines")
     return report

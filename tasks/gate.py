@@ -1,13 +1,11 @@
 """Decide whether a package may serve."""
 
-from prefect.artifacts import create_markdown_artifact
-from prefect.logging import get_run_logger
-
 from loopline.contracts import PackagedModel, Verdict
 from loopline.judging import judge, verdict_table
 from loopline.orders import Requirements
 from loopline.problems import load_problem
 from tasks.caching import step
+from tasks.showing import log, table
 
 
 @step(sources=("loopline/judging.py",))
@@ -15,6 +13,6 @@ def gate(packaged: PackagedModel, requirements: Requirements) -> Verdict:
     """Hold the requirements, and the champion, against what was measured."""
     problem = load_problem(packaged.report.model.dataset.problem)
     verdict = judge(packaged, requirements, higher_is_better=problem.higher_is_better)
-    create_markdown_artifact(verdict_table(verdict), key="verdict", description="Requirements against measurements")
-    get_run_logger().info("gate: %s", "passed" if verdict.passed else "held back: " + "; ".join(verdict.reasons))
+    table(verdict_table(verdict), key="verdict", description="Requirements against measurements")
+    log().info("gate: %s", "passed" if verdict.passed else "held back: " + "; ".join(verdict.reasons))
     return verdict

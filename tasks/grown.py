@@ -1,7 +1,5 @@
 """Tell the world that there is more to learn from."""
 
-from prefect.logging import get_run_logger
-
 from loopline.contracts import Artifact, LabeledDataset, LabelsGrown
 from loopline.events import fact
 from loopline.growth import crossing, growth
@@ -9,6 +7,7 @@ from loopline.orders import LabelPlan
 from loopline.problems import load_problem
 from tasks.caching import step
 from tasks.places import registry, store
+from tasks.showing import log
 from tasks.telling import tell
 
 
@@ -22,7 +21,7 @@ def announce_growth(labeled: LabeledDataset, plan: LabelPlan, *, page: Artifact)
     datasets = registry().datasets(problem.name)
     grown = growth(objects, problem, labeled=labeled, newest=datasets[-1] if datasets else None)
     grown = grown.model_copy(update={"page": page})
-    get_run_logger().info("labels: %d new or changed of %d", grown.new_count, grown.label_count)
+    log().info("labels: %d new or changed of %d", grown.new_count, grown.label_count)
     if grown.new_count >= plan.enough:
         key, resource = crossing(grown, enough=plan.enough), f"loopline.labels.{grown.problem}"
         told = fact("loopline.labels.grown", grown, key=key, resource=resource, name=grown.label_project)

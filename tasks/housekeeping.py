@@ -2,9 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 
-from prefect.artifacts import create_markdown_artifact
-from prefect.logging import get_run_logger
-
 from loopline.capture_contracts import Swept
 from loopline.contracts import ModelReady
 from loopline.events import keep
@@ -16,6 +13,7 @@ from loopline.settings import Settings
 from loopline.traffic_window import drop_traffic
 from tasks.caching import step
 from tasks.places import label_studio, registry, store
+from tasks.showing import log, table
 from tasks.telling import announcement, tell_unsent
 
 LEFT = timedelta(days=1)  # no upload or try of ours takes so long
@@ -28,7 +26,7 @@ def tell_left(problem: str) -> int:
     ready = [one.judged for one in registry().models(problem) if isinstance(one.judged, ModelReady)]
     kept = sum(keep(objects, announcement(objects, judged)) for judged in ready)
     count = tell_unsent(objects)
-    get_run_logger().info("housekeeping: %d events told, %d of them never written down before", count, kept)
+    log().info("housekeeping: %d events told, %d of them never written down before", count, kept)
     return count
 
 
@@ -39,9 +37,9 @@ def look(problem: str, *, full: bool) -> Checked:
     mode: Mode = "full" if full else "quick"
     found = check(store(), problem, datasets=versions.datasets(problem), models=versions.models(problem), mode=mode)
     rows = [f"| {fault.key} | {fault.needed_by} | {fault.what} |" for fault in found.faults]
-    table = "\n".join([found.sentence, "", "| object | needed by | |", "| --- | --- | --- |", *rows])
-    create_markdown_artifact(table, key="fsck", description="What the registry names, held against the store")
-    get_run_logger().info("fsck: %s", found.sentence)
+    faults = "\n".join([found.sentence, "", "| object | needed by | |", "| --- | --- | --- |", *rows])
+    table(faults, key="fsck", description="What the registry names, held against the store")
+    log().info("fsck: %s", found.sentence)
     raise_faults(found)
     return found
 
@@ -53,7 +51,7 @@ def sweep(problem: str) -> Swept:
     dropped = drop_traffic(places.store, before=now - timedelta(days=days))
     left = end_leftovers(places.store, before=now - LEFT)
     words = "housekeeping: %d files of traffic that nobody looked at for %d days, %d things that killed processes left"
-    get_run_logger().info(words, dropped, days, left)
+    log().info(words, dropped, days, left)
     return delete(places, days=days, today=now.date())
 
 

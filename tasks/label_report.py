@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-from prefect.artifacts import create_link_artifact, create_markdown_artifact
-
 from loopline.contracts import Artifact, LabeledDataset
 from loopline.label_page import summary, write_page
 from loopline.label_review import gather_review
@@ -11,6 +9,7 @@ from loopline.problems import load_problem
 from loopline.settings import Settings
 from tasks.caching import step
 from tasks.places import label_studio, registry, store
+from tasks.showing import link, table
 
 
 @step()
@@ -28,6 +27,6 @@ def label_report(labeled: LabeledDataset) -> Artifact:
     )
     review = replace(review, price_per_hour=Settings().label_studio.price_per_hour)
     written = write_page(objects, review)
-    create_markdown_artifact(summary(review), key="annotators", description="Annotators, and how far they agree")
-    create_link_artifact(objects.url(written.uri), link_text="Page about the labels", key="label-report")
+    table(summary(review), key="annotators", description="Annotators, and how far they agree")
+    link(objects.url(written.uri), key="label-report", text="Page about the labels")
     return written

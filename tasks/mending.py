@@ -13,11 +13,11 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter, EventResourceFilter
-from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Crashed
 
 from tasks.caching import step
+from tasks.showing import log
 
 TAG = "loopline"  # of each of our deployments and of their runs
 HEARTBEAT = "prefect.flow-run.heartbeat"
@@ -37,7 +37,7 @@ def end_dead_runs(silence_seconds: int) -> int:
         dead = [run for run in found if str(run.id) != str(flow_run.id) and not _lives(client, run, since=since)]
         for run in dead:
             client.set_flow_run_state(run.id, Crashed(message=f"no heartbeat for {silence_seconds} s"), force=True)
-            get_run_logger().warning("mend_runs: %s was called crashed: it ran, and gave no sign of life", run.name)
+            log().warning("mend_runs: %s was called crashed: it ran, and gave no sign of life", run.name)
         _end_parts(client, ours)
     return len(dead)
 

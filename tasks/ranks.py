@@ -111,10 +111,14 @@ def _follow(ranks: "subprocess.Popen[str]", *, loggers: list[Logger], on_epoch: 
 
 @contextmanager
 def _ranks(machine: TrainSettings) -> Iterator["subprocess.Popen[str]"]:
-    """Start this machine's ranks; wait for their end, and bring it about if the flow goes another way."""
+    """Start this machine's ranks; wait for their end, and bring it about if the flow goes another way.
+
+    Where torchrun has started this process as the first rank, it starts that rank alone: the others are there.
+    """
     where = ["--standalone"] if machine.nodes == 1 else [f"--nnodes={machine.nodes}"]
+    torchrun = ["-m", "torch.distributed.run", *where, f"--nproc-per-node={machine.devices}"]
     ranks = subprocess.Popen(
-        [sys.executable, "-m", "torch.distributed.run", *where, f"--nproc-per-node={machine.devices}", "-m", __name__],
+        [sys.executable, *([] if "RANK" in os.environ else torchrun), "-m", __name__],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -1,7 +1,5 @@
 """The steps of a release: each can be repeated, and none believes what an event says."""
 
-from prefect.logging import get_run_logger
-
 from loopline import releasing
 from loopline.errors import DataError
 from loopline.orders import ReleasePlan
@@ -10,6 +8,7 @@ from loopline.settings import Settings
 from loopline.subscribing import confirmed
 from tasks.caching import step
 from tasks.places import registry, store
+from tasks.showing import log
 from tasks.telling import tell
 
 
@@ -44,7 +43,7 @@ def read_known_lines(candidate: Candidate, plan: ReleasePlan, trial: Trial) -> T
     if trial.reasons or _answers(candidate):
         return trial
     found = releasing.read_known_lines(store(), _place(candidate.target), candidate, plan)
-    get_run_logger().info("release: %s", found.figures)
+    log().info("release: %s", found.figures)
     return trial + found
 
 
@@ -53,8 +52,8 @@ def answer_a_share(candidate: Candidate, plan: ReleasePlan, trial: Trial) -> Tri
     """Have it answer a share of the live pictures, beside what answers now."""
     if trial.reasons or candidate.previous is None or _answers(candidate):
         return trial
-    found = releasing.answer_a_share(_place(candidate.target), plan, tell=get_run_logger().info)
-    get_run_logger().info("release: %s", found.figures)
+    found = releasing.answer_a_share(_place(candidate.target), plan, tell=log().info)
+    log().info("release: %s", found.figures)
     return trial + found
 
 
@@ -63,7 +62,7 @@ def conclude(candidate: Candidate, trial: Trial) -> Released | RolledBack:
     """Let it answer everybody, or nobody: there, in the registry, and to the world."""
     end = releasing.conclude(registry(), _place(candidate.target), candidate, trial)
     tell(store(), releasing.told_of(candidate.judged, end))
-    get_run_logger().info("release: %s %s %s", end.version, end.outcome, "; ".join(trial.reasons))
+    log().info("release: %s %s %s", end.version, end.outcome, "; ".join(trial.reasons))
     return end
 
 
@@ -77,5 +76,5 @@ def _answers(candidate: Candidate) -> bool:
 
 
 def _unchanged(plan: ReleasePlan, reason: str) -> Unchanged:
-    get_run_logger().info("release: nothing to do: %s", reason)
+    log().info("release: nothing to do: %s", reason)
     return Unchanged(problem=plan.problem, target=plan.target, reason=reason)

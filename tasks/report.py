@@ -3,8 +3,6 @@
 import json
 from base64 import b64encode
 
-from prefect.artifacts import create_link_artifact, create_markdown_artifact
-
 from loopline.contracts import Artifact, PackagedModel, Verdict
 from loopline.packaging import lineage
 from loopline.pages import gather_page, write_page
@@ -14,6 +12,7 @@ from loopline.runs import keep_logs
 from loopline.settings import Settings
 from tasks.caching import step
 from tasks.places import cache, store, workspace
+from tasks.showing import link, table
 
 
 @step(
@@ -43,8 +42,8 @@ def report(packaged: PackagedModel, verdict: Verdict) -> Artifact:
     objects, problem = store(), load_problem(packaged.report.model.dataset.problem)
     page = gather_page(objects, problem, packaged=packaged, verdict=verdict, cache=cache())
     written = write_page(objects, page)
-    create_markdown_artifact(_gallery(page), key="pictures", description="Curves, calibration, search")
-    create_link_artifact(objects.url(written.uri), link_text="Report page", key="report")
+    table(_gallery(page), key="pictures", description="Curves, calibration, search")
+    link(objects.url(written.uri), key="report", text="Report page")
     _track(page, objects.read_artifact(written))
     return written
 

@@ -1,12 +1,7 @@
 """Find labels that are probably wrong, and let people look at them again."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-from uuid import UUID
-
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from prefect.logging import get_run_logger
 
 from loopline.checking import check_again
 from loopline.contracts import DatasetVersion, Suspects
@@ -19,9 +14,10 @@ from loopline.suspects import judge_dataset, read_suspects, recipe_of
 from loopline.suspicions import keep_suspicions
 from tasks.caching import source_digests, step
 from tasks.places import cache, label_studio, registry, store, workspace
+from tasks.showing import log, progress
 
 if TYPE_CHECKING:
-    from loopline.learning import Epoch
+    pass
 
 SOURCES = (
     "loopline/suspects.py",
@@ -47,7 +43,7 @@ def newest_dataset(plan: CheckPlan) -> DatasetVersion:
 @step(sources=SOURCES)
 def find_suspects(dataset: DatasetVersion, plan: CheckPlan) -> Suspects:
     """Judge every label by a model that has not learnt from it; a killed run repeats no fold that was finished."""
-    problem = load_problem(dataset.problem)
+    problem, show = load_problem(dataset.problem), progress(f"Judging the labels of {dataset.name}")
     with workspace() as folder:
         return judge_dataset(
             store(),
@@ -58,7 +54,7 @@ def find_suspects(dataset: DatasetVersion, plan: CheckPlan) -> Suspects:
             place=f"suspects/{run_digest(dataset, plan, source_digests(SOURCES, problem.name))}",
             folder=folder,
             cache=cache(),
-            on_epoch=_progress(f"Judging the labels of {dataset.name}", folds=plan.folds),
+            on_epoch=lambda fold, epoch: show((fold + (epoch.number + 1) / epoch.planned) / plan.folds),
         )
 
 
@@ -71,19 +67,9 @@ def queue_suspects(suspects: Suspects, plan: CheckPlan) -> int:
     title = plan.project or suspects.dataset.labeled.label_project
     if title is None:
         told = "suspects: the labels of %s came from a file, so nobody is asked; name a project where people check"
-        get_run_logger().info(told, suspects.dataset.name)
+        log().info(told, suspects.dataset.name)
         return 0
     raw = suspects.dataset.labeled.raw
     count = check_again(objects, label_studio(), raw=raw, problem=problem, title=title)
-    get_run_logger().info("suspects: %d tasks of %s want another opinion", count, title)
+    log().info("suspects: %d tasks of %s want another opinion", count, title)
     return count
-
-
-def _progress(title: str, *, folds: int) -> Callable[[int, "Epoch"], None]:
-    artifact = create_progress_artifact(0.0, description=title)
-
-    def show(fold: int, epoch: "Epoch") -> None:
-        if isinstance(artifact, UUID):
-            update_progress_artifact(artifact, 100 * (fold + (epoch.number + 1) / epoch.planned) / folds)
-
-    return show

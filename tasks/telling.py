@@ -3,6 +3,7 @@
 import httpx
 from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
+from prefect.settings import get_current_settings
 
 from loopline.clients.store import Store
 from loopline.contracts import ModelReady
@@ -10,13 +11,18 @@ from loopline.errors import UnreachableError
 from loopline.event_contracts import ModelAnnounced
 from loopline.events import Fact, fact, keep, mark_sent, unsent
 from loopline.ledger import Judged
+from tasks.showing import log
 
 
 def tell(store: Store, new: Fact) -> None:
-    """Tell a fact unless it was told before; UnreachableError leaves it in the outbox."""
-    if keep(store, new):
-        send([new])
-        mark_sent(store, new)
+    """Tell a fact unless it was told before; where no server is known it stays in the outbox, as after any failure."""
+    if not keep(store, new):
+        return
+    if get_current_settings().api.url is None:
+        log().info("%s waits in the outbox: no Prefect server is known here", new.event)
+        return
+    send([new])
+    mark_sent(store, new)
 
 
 def tell_unsent(store: Store) -> int:

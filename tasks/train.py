@@ -3,10 +3,6 @@
 import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
-
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from prefect.logging import get_run_logger
 
 from loopline.contracts import DatasetVersion, Study, TrainedModel
 from loopline.dataset import load_lines
@@ -16,6 +12,7 @@ from loopline.runs import RunFolder, run_digest
 from loopline.settings import Settings
 from tasks.caching import source_digests, step
 from tasks.places import cache, runs, store
+from tasks.showing import log, progress
 
 if TYPE_CHECKING:
     from loopline.learning import Epoch, Fit
@@ -35,7 +32,7 @@ def train(dataset: DatasetVersion, plan: FitPlan, study: Study | None) -> Traine
     digest = run_digest(dataset, plan, source_digests(SOURCES, problem.name))
     run = RunFolder(objects, digest, runs=runs())
     if (epoch := run.resume()) is not None:
-        get_run_logger().info("train: resumes after epoch %d of %d", epoch + 1, recipe.epochs)
+        log().info("train: resumes after epoch %d of %d", epoch + 1, recipe.epochs)
     with track(
         settings.comet,
         home=settings.folder,
@@ -88,13 +85,12 @@ def _learn(
 
 
 def _keeping(run: RunFolder, tracking: "Tracking", *, title: str) -> Callable[["Epoch"], None]:
-    artifact = create_progress_artifact(0.0, description=title)
+    show = progress(title)
 
     def on_epoch(epoch: "Epoch") -> None:
         # Lightning logs an epoch's figures only after this; a kill in between would lose them.
         tracking.metrics(epoch.metrics, epoch=epoch.number)
         run.keep(epoch.number, improved=epoch.improved)
-        if isinstance(artifact, UUID):
-            update_progress_artifact(artifact, 100 * (epoch.number + 1) / epoch.planned)
+        show((epoch.number + 1) / epoch.planned)
 
     return on_epoch

@@ -4,13 +4,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.deployments import run_deployment
-from prefect.logging import get_run_logger
 
 from loopline.contracts import DatasetVersion, Study
 from loopline.orders import FitPlan
@@ -18,6 +14,7 @@ from loopline.problems import load_problem
 from loopline.settings import Settings
 from tasks.caching import source_digests, step
 from tasks.places import store
+from tasks.showing import log, progress
 
 if TYPE_CHECKING:
     from loopline.winning import Winner
@@ -53,6 +50,7 @@ def tune(dataset: DatasetVersion, plan: FitPlan) -> Study:
         "threads": settings.train.threads or max(1, (os.cpu_count() or 1) // settings.tune.workers),
     }
     _call_pool(settings, job)
+    show = progress(f"Search on {dataset.name}")
     conduct(
         study,
         plan,
@@ -60,7 +58,7 @@ def tune(dataset: DatasetVersion, plan: FitPlan) -> Study:
         workers=settings.tune.workers,
         start=lambda number: _start(job | {"worker": number}),
         price_per_hour=price,
-        on_progress=_progress(f"Search on {dataset.name}"),
+        on_progress=lambda done, count: show(done / count),
     )
     winner = conclude(study, problem, plan, price_per_hour=price)
     return _told(study.study_name, winner, busy_seconds=busy_seconds(study))
@@ -82,22 +80,9 @@ def _start(job: dict[str, Any]) -> subprocess.Popen[str]:
     return process
 
 
-def _progress(title: str) -> Callable[[int, int], None]:
-    artifact = create_progress_artifact(0.0, description=title)
-    shown = -1
-
-    def show(done: int, count: int) -> None:
-        nonlocal shown
-        if done != shown and isinstance(artifact, UUID):
-            update_progress_artifact(artifact, 100 * done / count)
-        shown = done
-
-    return show
-
-
 def _told(name: str, winner: "Winner", *, busy_seconds: float) -> Study:
     counts = ", ".join(f"{count} {state}" for state, count in winner.counts.items())
-    get_run_logger().info("tune: %s; ended by its %s; best: %s", counts, winner.stopped_by, winner.best)
+    log().info("tune: %s; ended by its %s; best: %s", counts, winner.stopped_by, winner.best)
     history = winner.history.model_dump_json().encode()
     return Study(
         name=name,

@@ -2,9 +2,6 @@
 
 from datetime import UTC, datetime
 
-from prefect.artifacts import create_link_artifact, create_markdown_artifact
-from prefect.logging import get_run_logger
-
 from loopline import watching
 from loopline.clients.pushgateway import push
 from loopline.contracts import HeldBack, ModelReady
@@ -20,6 +17,7 @@ from loopline.watch_records import Record, history, keep
 from loopline.watch_truth import read_truth
 from tasks.caching import step
 from tasks.places import registry, store
+from tasks.showing import link, log, table
 from tasks.telling import tell
 
 
@@ -78,13 +76,13 @@ def show(found: Watched) -> None:
     objects, address = store(), Settings().watch.pushgateway
     windows = [record.watched for record in history(objects, found.package_sha256)]
     page = write_page(objects, windows)
-    create_markdown_artifact(summary(found), key="watch", description="The traffic, and what it is held against")
-    create_link_artifact(objects.url(page.uri), link_text="Page about the model in service", key="watch-page")
+    table(summary(found), key="watch", description="The traffic, and what it is held against")
+    link(objects.url(page.uri), key="watch-page", text="Page about the model in service")
     if address:
         push(address, found)
-    get_run_logger().info("watch: %s", watching.sentence(found))
+    log().info("watch: %s", watching.sentence(found))
 
 
 def _quiet(plan: WatchPlan, reason: str) -> Quiet:
-    get_run_logger().info("watch: %s", reason)
+    log().info("watch: %s", reason)
     return Quiet(problem=plan.problem, reason=reason)
