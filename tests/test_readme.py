@@ -13,9 +13,9 @@ from loopline.settings import Settings
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 GUIDES = [ROOT / "docs" / name for name in ("elsewhere.md", "operate.md", "schedule.md", "start.md", "subscribe.md")]
-GUIDES += [ROOT / "infra" / "README.md"]
+GUIDES += [ROOT / "infra" / "README.md", ROOT / "deployments" / "kubernetes" / "README.md"]
 ALL = "\n".join([README, *(guide.read_text() for guide in GUIDES)])
-OTHERS = r"loopline prefect .*|^prefect .*|git clone .*?`|gto .*?`|^aws .*|tensorboard .*|docker .*|NUCLIO.*"
+OTHERS = r"loopline prefect .*|^prefect .*|git clone .*?`|gto .*?`|^aws .*|tensorboard .*|docker .*|kubectl .*|NUCLIO.*"
 OURS = re.sub(OTHERS, "", ALL, flags=re.MULTILINE)
 BLOCKS = "\n".join(re.findall(r"^```\n(.*?)^```", ALL, re.DOTALL | re.MULTILINE))
 

@@ -194,3 +194,22 @@ run "a_moving_tag_is_refused" {
 
   expect_failures = [var.release]
 }
+
+run "a_pool_on_kubernetes_without_a_quota_with_a_secret_among_its_settings_and_a_moving_tag_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/kubernetes_pool"
+  }
+
+  variables {
+    name        = "loopline-gpu"
+    image       = "registry.example.com/loopline:latest"
+    environment = { PREFECT_API_AUTH_STRING = "user:password" }
+    most_runs   = 0
+    gpu_count   = 3
+    tolerations = [{ key = "nvidia.com/gpu", operator = "Equal" }]
+  }
+
+  expect_failures = [var.image, var.environment, var.most_runs, var.gpu_count, var.tolerations]
+}
