@@ -86,12 +86,13 @@ module "worker" {
 }
 
 module "budget" {
-  source      = "./modules/budget"
-  count       = var.budget == null ? 0 : 1
-  name        = var.name
-  worker_role = module.worker.role
-  monthly_usd = var.budget.monthly_usd
-  email       = var.budget.email
+  source          = "./modules/budget"
+  count           = var.budget == null ? 0 : 1
+  name            = var.name
+  worker_role     = module.worker.role
+  spent_topic_arn = module.worker.spent_topic_arn
+  monthly_usd     = var.budget.monthly_usd
+  email           = var.budget.email
 }
 
 locals {

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from clouds import ROOT, Stack
-from laptops import Laptop, standing
+from laptops import Laptop, eventually, standing
 
 from loopline.laptop_addresses import LaptopAddresses
 
@@ -84,6 +84,28 @@ def test_a_pool_that_is_paused_stays_so_and_one_of_another_type_is_refused(deplo
     assert "describes no work pools: 0.name: field required" in deployed.laptop.call("deploy", "--pools", place).log
 
 
+def test_a_budget_that_is_spent_pauses_the_pools(deployed: Deployed, stack: Stack) -> None:
+    from loopline.local import prefect_environment
+    from loopline.settings import Settings
+
+    definitions = stack.client("ecs").list_task_definitions(familyPrefix=f"{GPU}-worker")["taskDefinitionArns"]
+    found = stack.client("ecs").describe_task_definition(taskDefinition=definitions[-1])["taskDefinition"]
+    (said,) = [one["command"] for one in found["containerDefinitions"] if one["name"] == "spending"]
+    ours = prefect_environment(Settings(home=deployed.laptop.home, _env_file=None)) | stack.environment
+    (topic,) = [one["TopicArn"] for one in stack.client("sns").list_topics()["Topics"]]
+    stack.client("sns").publish(TopicArn=topic, Message="AWS Budgets: loopline has exceeded your alert threshold")
+    waiting = subprocess.Popen([sys.executable, *said[1:]], cwd=ROOT, env=os.environ | ours)
+    try:
+        assert eventually(lambda: all(deployed.pool(pool["name"])["is_paused"] for pool in deployed.pools))
+        assert eventually(lambda: not left_in(stack, "loopline-spent"))
+        assert waiting.poll() is None, "it waits for the next month"
+    finally:
+        waiting.kill()
+        waiting.wait()
+    for pool in deployed.pools:
+        deployed.api.patch(f"/work_pools/{pool['name']}", json={"is_paused": False}).raise_for_status()
+
+
 @pytest.mark.usefixtures("machine")
 def test_a_worker_asks_ecs_for_a_gpu_with_secrets_by_reference(
     deployed: Deployed, stack: Stack, ecs: dict[str, str]
@@ -125,6 +147,13 @@ def machine(stack: Stack) -> Iterator[None]:
         ecs.stop_task(cluster="loopline", task=task)
     ecs.deregister_container_instance(cluster="loopline", containerInstance=place, force=True)
     ec2.terminate_instances(InstanceIds=[instance])
+
+
+def left_in(stack: Stack, name: str) -> bool:
+    """Tell whether messages are in a queue, those included that someone has taken and not deleted."""
+    sqs, counts = stack.client("sqs"), ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    found = sqs.get_queue_attributes(QueueUrl=sqs.get_queue_url(QueueName=name)["QueueUrl"], AttributeNames=counts)
+    return any(int(found["Attributes"][count]) for count in counts)
 
 
 def work(deployed: Deployed, stack: Stack, ecs: dict[str, str]) -> str:

@@ -1,5 +1,6 @@
-# What a month may cost: mail at four fifths, and a hard stop at the end of it. The workers lose their right to start
-# runs; what runs is left to end. Detach the policy, or wait for the next month and detach it then.
+# What a month may cost: mail at four fifths, and a hard stop at the end of it. The pools are paused, and the workers lose
+# their right to start runs, should nobody hear of it; what runs is left to end. To go on: resume the pools, and detach the
+# policy.
 
 resource "aws_budgets_budget" "month" {
   name         = var.name
@@ -27,6 +28,7 @@ resource "aws_budgets_budget" "month" {
     threshold_type             = "PERCENTAGE"
     notification_type          = "ACTUAL"
     subscriber_email_addresses = [var.email]
+    subscriber_sns_topic_arns  = [var.spent_topic_arn]
   }
 }
 

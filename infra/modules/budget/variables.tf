@@ -8,6 +8,11 @@ variable "worker_role" {
   type        = object({ name = string, arn = string })
 }
 
+variable "spent_topic_arn" {
+  description = "Topic that pauses the pools."
+  type        = string
+}
+
 variable "monthly_usd" {
   description = "US dollars a month, at least 1."
   type        = number

@@ -10,6 +10,25 @@ locals {
   account = data.aws_caller_identity.this.account_id
   region  = data.aws_region.this.name
   ecs     = "arn:${data.aws_partition.this.partition}:ecs:${local.region}:${local.account}"
+
+  # Shared by what runs beside each other in a task.
+  container = {
+    image     = var.image
+    essential = true
+    environment = [
+      for name, value in merge(var.environment, { PREFECT_INTEGRATIONS_AWS_ECS_OBSERVER_SQS_QUEUE_NAME = aws_sqs_queue.events.name }) :
+      { name = name, value = value }
+    ]
+    secrets = [for name, arn in var.secret_arns : { name = name, valueFrom = arn }]
+    logConfiguration = {
+      logDriver = "awslogs"
+      options = {
+        awslogs-group         = var.log_group.name
+        awslogs-region        = local.region
+        awslogs-stream-prefix = "worker"
+      }
+    }
+  }
 }
 
 resource "aws_sqs_queue" "dead" {
@@ -62,6 +81,70 @@ data "aws_iam_policy_document" "queue" {
 resource "aws_sqs_queue_policy" "events" {
   queue_url = aws_sqs_queue.events.id
   policy    = data.aws_iam_policy_document.queue.json
+}
+
+# Whatever a budget says here means that the money is spent; the workers' task hears of it and pauses the pools.
+resource "aws_sns_topic" "spent" {
+  name = "${var.name}-spent"
+}
+
+data "aws_iam_policy_document" "spent" {
+  statement {
+    actions   = ["sns:Publish"]
+    resources = [aws_sns_topic.spent.arn]
+
+    principals {
+      type        = "Service"
+      identifiers = ["budgets.amazonaws.com"]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [local.account]
+    }
+  }
+}
+
+resource "aws_sns_topic_policy" "spent" {
+  arn    = aws_sns_topic.spent.arn
+  policy = data.aws_iam_policy_document.spent.json
+}
+
+resource "aws_sqs_queue" "spent" {
+  name                       = "${var.name}-spent"
+  message_retention_seconds  = 1209600
+  visibility_timeout_seconds = 60
+  sqs_managed_sse_enabled    = true
+}
+
+data "aws_iam_policy_document" "spent_queue" {
+  statement {
+    actions   = ["sqs:SendMessage"]
+    resources = [aws_sqs_queue.spent.arn]
+
+    principals {
+      type        = "Service"
+      identifiers = ["sns.amazonaws.com"]
+    }
+
+    condition {
+      test     = "ArnEquals"
+      variable = "aws:SourceArn"
+      values   = [aws_sns_topic.spent.arn]
+    }
+  }
+}
+
+resource "aws_sqs_queue_policy" "spent" {
+  queue_url = aws_sqs_queue.spent.id
+  policy    = data.aws_iam_policy_document.spent_queue.json
+}
+
+resource "aws_sns_topic_subscription" "spent" {
+  topic_arn = aws_sns_topic.spent.arn
+  protocol  = "sqs"
+  endpoint  = aws_sqs_queue.spent.arn
 }
 
 data "aws_iam_policy_document" "trust" {
@@ -120,7 +203,7 @@ data "aws_iam_policy_document" "worker" {
   statement {
     sid       = "Events"
     actions   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueUrl", "sqs:GetQueueAttributes"]
-    resources = [aws_sqs_queue.events.arn]
+    resources = [aws_sqs_queue.events.arn, aws_sqs_queue.spent.arn]
   }
 
   statement {
@@ -152,26 +235,17 @@ resource "aws_ecs_task_definition" "worker" {
   execution_role_arn       = var.execution_role_arn
   task_role_arn            = aws_iam_role.worker.arn
 
-  container_definitions = jsonencode([{
-    name      = "worker"
-    image     = var.image
-    essential = true
-    command   = ["sh", "-c", "loopline deploy --pools ${var.pools_url} && exec prefect worker start --pool ${each.key} --type ecs --no-create-pool-if-not-found --install-policy never"]
-    environment = [
-      for name, value in merge(var.environment, { PREFECT_INTEGRATIONS_AWS_ECS_OBSERVER_SQS_QUEUE_NAME = aws_sqs_queue.events.name }) :
-      { name = name, value = value }
-    ]
-    secrets     = [for name, arn in var.secret_arns : { name = name, valueFrom = arn }]
-    stopTimeout = 60
-    logConfiguration = {
-      logDriver = "awslogs"
-      options = {
-        awslogs-group         = var.log_group.name
-        awslogs-region        = local.region
-        awslogs-stream-prefix = "worker"
-      }
-    }
-  }])
+  container_definitions = jsonencode([
+    merge(local.container, {
+      name        = "worker"
+      command     = ["sh", "-c", "loopline deploy --pools ${var.pools_url} && exec prefect worker start --pool ${each.key} --type ecs --no-create-pool-if-not-found --install-policy never"]
+      stopTimeout = 60
+    }),
+    merge(local.container, {
+      name    = "spending"
+      command = concat(["python", "-m", "tasks.spending", aws_sqs_queue.spent.name], sort(var.pools))
+    }),
+  ])
 }
 
 resource "aws_ecs_service" "worker" {
