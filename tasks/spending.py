@@ -1,4 +1,4 @@
-"""Pause work pools once the month's money is spent: `python -m tasks.spending QUEUE POOL...`, beside a worker, for ever.
+"""Pause work pools once the month's money is spent: `python -m tasks.spending QUEUE POOL...`, beside a worker for ever.
 
 AWS's budget tells a topic, and the topic the queue; whatever comes there means that the money is spent. A message is
 deleted when the pools are paused, so that one who is killed in between does it again. People resume a pool by hand.
