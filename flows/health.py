@@ -9,8 +9,10 @@ from prefect.client.schemas.objects import WorkerStatus
 from prefect.exceptions import ObjectNotFound
 
 from flows.answering import answer
+from loopline.errors import ConfigError
 from loopline.settings import Settings
 from tasks.mending import TAG
+from tasks.pools import check_pool
 
 Found = tuple[str, bool, str]  # name, in order, sentence
 
@@ -46,6 +48,10 @@ def _pool(client: SyncPrefectClient, name: str) -> Found:
     except ObjectNotFound:
         return (what, False, "it is not there; run `loopline deploy`")
     online = sum(worker.status == WorkerStatus.ONLINE for worker in workers)
+    try:
+        check_pool(pool, {})
+    except ConfigError as error:
+        return (what, False, str(error))
     if pool.is_paused:
         return (what, False, f"it is paused; `loopline prefect work-pool resume {name}` lets it go on")
     if not online:

@@ -10,18 +10,21 @@ from loopline.project_labels import check_labels
 from loopline.settings import Settings
 from tasks.caching import step
 from tasks.places import registry, store
+from tasks.pools import check_deployment
 
 
 @step()
 def accept(order: Order) -> Requirements:
     """Return the requirements that hold: the order's, else the problem's own.
 
-    Raises ConfigError for what can't be met, IntegrityError for a champion that can't be opened, UnreachableError for a
-    storage of studies that doesn't answer.
+    Raises ConfigError for what can't be met or could not start, IntegrityError for a champion that can't be opened,
+    UnreachableError for a storage of studies that doesn't answer.
     """
     problem, settings = load_problem(order.problem), Settings()
     problem.make_recipe(order.plan.recipe)
     doctor.quick(settings)
+    if settings.prefect.gpu_deployment:
+        check_deployment(f"fit-model/{settings.prefect.gpu_deployment.rpartition('/')[-1]}")
     check_comet(settings.comet)
     if order.plan.search:
         from loopline.studies import open_storage

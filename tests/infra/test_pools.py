@@ -7,7 +7,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,12 @@ import pytest
 from clouds import ROOT, Stack
 from laptops import Laptop, eventually, standing
 
+from loopline.clients.ecs import check_secret
+from loopline.errors import ConfigError
 from loopline.laptop_addresses import LaptopAddresses
 
 GPU = "loopline-gpu"
+MANIFEST = json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json"})
 SMALL = {"cpu": 2048, "memory": 4096}  # moto's machines are
 
 
@@ -82,6 +85,31 @@ def test_a_pool_that_is_paused_stays_so_and_one_of_another_type_is_refused(deplo
     assert (refused.code, "is there as ecs, not kubernetes" in refused.log) == (2, True), refused.log
     place.write_text("[{}]")
     assert "describes no work pools: 0.name: field required" in deployed.laptop.call("deploy", "--pools", place).log
+
+
+def test_what_ecs_would_not_find_is_said_before_anything_is_done(deployed: Deployed, stack: Stack) -> None:
+    laptop = replace(deployed.laptop, settings=deployed.laptop.settings | stack.environment)
+    laptop.settings["LOOPLINE_PREFECT__GPU_DEPLOYMENT"] = "fit-model/gpu"
+    refused = laptop.call("run", "--source", "inbox/anything")
+    assert refused.code != 0 and "/loopline/gpu:v1 is not in ECR; push it" in refused.last_line, refused.log
+    for repository in ("cpu", "gpu"):
+        stack.client("ecr").put_image(repositoryName=f"loopline/{repository}", imageManifest=MANIFEST, imageTag="v1")
+    said = laptop.call("doctor").out
+    assert f"pool {GPU}" in said and "is not in ECR" not in said
+
+
+def test_a_secret_without_a_value_is_named_with_its_remedy(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in stack.environment.items():
+        monkeypatch.setenv(name, value)
+    secrets = stack.client("secretsmanager")
+    arn = secrets.create_secret(Name="a-new-one")["ARN"]
+    with pytest.raises(ConfigError, match=rf"has no value yet; aws secretsmanager put-secret-value --secret-id {arn}"):
+        check_secret(arn)
+    secrets.put_secret_value(SecretId=arn, SecretString="anything")
+    check_secret(arn)
+    secrets.delete_secret(SecretId=arn, ForceDeleteWithoutRecovery=True)
+    with pytest.raises(ConfigError, match="is not there; `terraform apply` makes it"):
+        check_secret(arn)
 
 
 def test_a_budget_that_is_spent_pauses_the_pools(deployed: Deployed, stack: Stack) -> None:
