@@ -130,6 +130,14 @@ def client(service: str, address: str) -> Any:
     )
 
 
+def container_of(stack: Stack, family: str) -> dict[str, Any]:
+    """Return what ECS was told of a container."""
+    definition = stack.client("ecs").describe_task_definition(taskDefinition=family)["taskDefinition"]
+    (container,) = definition["containerDefinitions"]
+    found: dict[str, Any] = container
+    return found
+
+
 def terraform(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run Terraform."""
     command, environment = prepared(*arguments, cwd=cwd)

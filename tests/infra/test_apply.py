@@ -4,10 +4,9 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
-from clouds import CANARY, ROOT, Stack, terraform
+from clouds import CANARY, ROOT, Stack, container_of, terraform
 
 NOTHING_TO_DO = 0  # what `plan -detailed-exitcode` says
 BEHIND = ("loopline-service", "loopline-server", "loopline-labels")  # load balancers
@@ -142,11 +141,3 @@ def test_the_images_of_others_are_those_that_were_tried() -> None:
     (pinned,) = re.findall(r"^label-studio==(.+)$", pins, re.MULTILINE)
     variables = (ROOT / "infra" / "variables.tf").read_text()
     assert f'release         = optional(string, "{pinned}")' in variables
-
-
-def container_of(stack: Stack, family: str) -> dict[str, Any]:
-    """Return what ECS was told of a container."""
-    definition = stack.client("ecs").describe_task_definition(taskDefinition=family)["taskDefinition"]
-    (container,) = definition["containerDefinitions"]
-    found: dict[str, Any] = container
-    return found
