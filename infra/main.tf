@@ -1,4 +1,5 @@
-# Loopline on AWS: a store, its key and secrets, images, and work pools whose machines are there only while they work.
+# Loopline on AWS: a store, its key and secrets, images, and work pools whose machines are there only while they work;
+# where asked for, the service, a Prefect server and a Label Studio behind load balancers.
 
 module "key" {
   source = "./modules/key"
@@ -19,7 +20,7 @@ module "secrets" {
   name          = var.name
   key_arn       = module.key.arn
   names         = var.secrets
-  recovery_days = var.disposable ? 0 : 30
+  recovery_days = local.recovery_days
 }
 
 module "images" {
@@ -85,6 +86,82 @@ module "worker" {
   secret_arns        = module.secrets.arns
 }
 
+# Secrets of their own: no run reads them.
+module "service_secrets" {
+  source        = "./modules/secrets"
+  count         = var.service == null ? 0 : 1
+  name          = "${var.name}-service"
+  key_arn       = module.key.arn
+  names         = var.service.secrets
+  recovery_days = local.recovery_days
+}
+
+module "service" {
+  source              = "./modules/service"
+  count               = var.service == null ? 0 : 1
+  name                = "${var.name}-service"
+  place               = local.place
+  door                = local.doors.service
+  image               = "${module.images.urls["service"]}:${var.service.release}"
+  image_arns          = module.images.arns
+  bucket_arn          = module.storage.arn
+  cpu                 = var.service.cpu
+  memory_mb           = var.service.memory_mb
+  least               = var.service.least
+  most                = var.service.most
+  cpu_percent         = var.service.cpu_percent
+  requests_per_minute = var.service.requests_per_minute
+  environment         = merge(local.store, var.service.environment)
+  secret_arns         = module.service_secrets[0].arns
+}
+
+module "server" {
+  source          = "./modules/server"
+  count           = var.server == null ? 0 : 1
+  name            = "${var.name}-server"
+  place           = local.place
+  door            = local.doors.server
+  image           = "${module.images.urls["cpu"]}:${var.release}"
+  image_arns      = module.images.arns
+  url             = var.prefect_api_url
+  auth_string_arn = module.secrets.arns["PREFECT_API_AUTH_STRING"]
+  cpu             = var.server.cpu
+  memory_mb       = var.server.memory_mb
+  machine         = var.server.machine
+  is_doubled      = var.server.is_doubled
+}
+
+module "label_studio_secrets" {
+  source        = "./modules/secrets"
+  count         = var.label_studio == null ? 0 : 1
+  name          = "${var.name}-labels"
+  key_arn       = module.key.arn
+  recovery_days = local.recovery_days
+
+  names = {
+    LABEL_STUDIO_PASSWORD = "Password of Label Studio's first user"
+    SECRET_KEY            = "By which Label Studio signs what people sign in with: 50 random characters"
+  }
+}
+
+module "label_studio" {
+  source       = "./modules/label_studio"
+  count        = var.label_studio == null ? 0 : 1
+  name         = "${var.name}-labels"
+  place        = local.place
+  door         = local.doors.label_studio
+  release      = var.label_studio.release
+  url          = var.label_studio.url
+  user         = var.label_studio.user
+  bucket_arn   = module.storage.arn
+  pictures_arn = "${module.storage.arn}/${trimprefix("${lookup(var.environment, "LOOPLINE_STORE__PREFIX", "")}/", "/")}blobs/*"
+  secret_arns  = module.label_studio_secrets[0].arns
+  cpu          = var.label_studio.cpu
+  memory_mb    = var.label_studio.memory_mb
+  machine      = var.label_studio.machine
+  is_doubled   = var.label_studio.is_doubled
+}
+
 module "budget" {
   source          = "./modules/budget"
   count           = var.budget == null ? 0 : 1
@@ -98,12 +175,38 @@ module "budget" {
 locals {
   pools = concat([module.cpu_pool.work_pool], module.gpu_pool[*].work_pool)
 
+  recovery_days = var.disposable ? 0 : 30
+
+  # Where the service, the Prefect server and Label Studio are.
+  place = {
+    vpc_id             = module.network.vpc_id
+    private_subnet_ids = module.network.private_subnet_ids
+    public_subnet_ids  = module.network.public_subnet_ids
+    cluster            = { name = module.cluster.name, arn = module.cluster.arn }
+    log_group          = module.cluster.log_group
+    key_arn            = module.key.arn
+    disposable         = var.disposable
+  }
+
+  # Who comes in: whoever is in the network, or with a public address all, unless networks are named.
+  doors = {
+    for name, it in { service = var.service, server = var.server, label_studio = var.label_studio } : name => {
+      certificate_arn         = it.certificate_arn
+      internal                = it.internal
+      callers                 = coalesce(it.callers, [it.internal ? var.cidr : "0.0.0.0/0"])
+    } if it != null
+  }
+
+  store = {
+    LOOPLINE_STORE__ENDPOINT = "aws"
+    LOOPLINE_STORE__BUCKET   = var.bucket
+    LOOPLINE_STORE__REGION   = data.aws_region.this.name
+  }
+
   # Settings of every worker and run. Where things are; never a secret.
   environment = merge(
+    local.store,
     {
-      LOOPLINE_STORE__ENDPOINT    = "aws"
-      LOOPLINE_STORE__BUCKET      = var.bucket
-      LOOPLINE_STORE__REGION      = data.aws_region.this.name
       LOOPLINE_REGISTRY__URL      = var.registry_url
       LOOPLINE_PREFECT__API_URL   = var.prefect_api_url
       LOOPLINE_PREFECT__POOL      = "${var.name}-cpu"
@@ -114,6 +217,7 @@ locals {
       LOOPLINE_PREFECT__GPU_POOL       = "${var.name}-gpu"
       LOOPLINE_PREFECT__GPU_DEPLOYMENT = "fit-model/gpu"
     },
+    var.label_studio == null ? {} : { LOOPLINE_LABEL_STUDIO__URL = var.label_studio.url },
     var.environment,
   )
 

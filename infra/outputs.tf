@@ -15,7 +15,15 @@ output "images" {
 
 output "secrets" {
   description = "The secrets whose values you put in."
-  value       = module.secrets.arns
+  value       = merge(concat([module.secrets], module.service_secrets, module.label_studio_secrets)[*].arns...)
+}
+
+output "balancers" {
+  description = "Load balancers of the service, the Prefect server and Label Studio: have your names lead to them."
+  value = {
+    for name, found in { service = module.service, server = module.server, label_studio = module.label_studio } :
+    name => one(found[*].balancer) if length(found) > 0
+  }
 }
 
 output "uploader_policy_arn" {

@@ -76,6 +76,81 @@ variable "gpu" {
   default = null
 }
 
+variable "service" {
+  description = "The released model's service; null: none. internal: of the network alone; callers: networks that reach it; least and most: tasks; secrets by environment variable, whose values are put in by hand."
+  type = object({
+    certificate_arn     = string
+    release             = string
+    internal            = optional(bool, true)
+    callers             = optional(list(string))
+    least               = optional(number, 2)
+    most                = optional(number, 6)
+    cpu_percent         = optional(number, 60)
+    requests_per_minute = optional(number, 600)
+    cpu                 = optional(number, 1024)
+    memory_mb           = optional(number, 2048)
+    environment         = optional(map(string), {})
+    secrets             = optional(map(string), { LOOPLINE_SERVICE__KEY_HASHES = "sha256 of each API key, between commas; `loopline key` makes one" })
+  })
+  default = null
+
+  validation {
+    condition     = !contains(["", "latest"], try(var.service.release, "v1"))
+    error_message = "release of the service is \"${try(var.service.release, "")}\"; name the tag of one build, so that what answered can answer again."
+  }
+
+  validation {
+    condition     = var.service == null || var.zone_count >= 2
+    error_message = "zone_count is ${var.zone_count}; the service's load balancer wants at least 2."
+  }
+}
+
+variable "server" {
+  description = "A Prefect server of your own, at prefect_api_url; null: there is one. machine: RDS's; is_doubled: a second one takes over, for twice the price."
+  type = object({
+    certificate_arn = string
+    internal        = optional(bool, true)
+    callers         = optional(list(string))
+    cpu             = optional(number, 1024)
+    memory_mb       = optional(number, 2048)
+    machine         = optional(string, "db.t4g.small")
+    is_doubled      = optional(bool, false)
+  })
+  default = null
+
+  validation {
+    condition     = var.server == null || contains(keys(var.secrets), "PREFECT_API_AUTH_STRING")
+    error_message = "secrets holds ${join(", ", keys(var.secrets))}; PREFECT_API_AUTH_STRING is wanted, which a server of your own asks for."
+  }
+
+  validation {
+    condition     = var.server == null || var.zone_count >= 2
+    error_message = "zone_count is ${var.zone_count}; the server's load balancer and its database want at least 2."
+  }
+}
+
+variable "label_studio" {
+  description = "A Label Studio of your own; null: none. url: where people find it; user: mail address of the first one; release: tag of its image; machine and is_doubled as of server."
+  type = object({
+    certificate_arn = string
+    url             = string
+    user            = string
+    release         = optional(string, "1.23.2")
+    internal        = optional(bool, true)
+    callers         = optional(list(string))
+    cpu             = optional(number, 1024)
+    memory_mb       = optional(number, 4096)
+    machine         = optional(string, "db.t4g.small")
+    is_doubled      = optional(bool, false)
+  })
+  default = null
+
+  validation {
+    condition     = var.label_studio == null || var.zone_count >= 2
+    error_message = "zone_count is ${var.zone_count}; Label Studio's load balancer and its database want at least 2."
+  }
+}
+
 variable "budget" {
   description = "What a month may cost, and who is told; null: no bound. When it is spent, no run is started any more."
   type        = object({ monthly_usd = number, email = string })

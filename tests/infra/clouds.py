@@ -15,8 +15,10 @@ from unittest.mock import patch
 
 import boto3
 import pytest
+from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
 from moto.iam.access_control import PermissionResult
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
+from moto.rds.models import DBInstance
 from moto.s3.models import FakeBucket
 
 ROOT = Path(__file__).parents[2]
@@ -46,10 +48,35 @@ def without_conditions(bucket: FakeBucket, action: str, resource: str) -> Permis
 judged = FakeBucket.get_permission
 
 
+def registered(asked: ApplicationAutoScalingResponse) -> str:
+    """Register what scales a service, and keep its tags, which moto forgets."""
+    answer = register(asked)
+    target_tags[json.loads(answer)["ScalableTargetARN"]] = asked._get_param("Tags") or {}
+    return answer
+
+
+def tags_told(asked: ApplicationAutoScalingResponse) -> str:
+    """Return the tags of what scales a service: the provider asks for them."""
+    return json.dumps({"Tags": target_tags[asked._get_param("ResourceARN")]})
+
+
+register = ApplicationAutoScalingResponse.register_scalable_target
+target_tags: dict[str, dict[str, str]] = {}
+
+# moto gives all databases the same one, by which the provider looks for its own.
+resource_id = property(lambda one: "db-" + one.db_instance_identifier.replace("-", "").upper(), lambda one, value: None)
+
+
 @contextmanager
 def aws() -> Iterator[str]:
     """Start moto; its address."""
-    with pytest.MonkeyPatch.context() as environment, patch.object(FakeBucket, "get_permission", without_conditions):
+    with (
+        pytest.MonkeyPatch.context() as environment,
+        patch.object(FakeBucket, "get_permission", without_conditions),
+        patch.object(ApplicationAutoScalingResponse, "register_scalable_target", registered),
+        patch.object(ApplicationAutoScalingResponse, "list_tags_for_resource", tags_told, create=True),
+        patch.object(DBInstance, "dbi_resource_id", resource_id, create=True),
+    ):
         environment.setenv("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
         server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         server.start()
@@ -89,13 +116,26 @@ class Stack:
 
     def client(self, service: str) -> Any:
         """Return boto3's client of a service."""
-        return boto3.client(
-            service,  # type: ignore[call-overload]
-            endpoint_url=self.address,
-            region_name=REGION,
-            aws_access_key_id="testing",
-            aws_secret_access_key="testing",
-        )
+        return client(service, self.address)
+
+
+def client(service: str, address: str) -> Any:
+    """Return boto3's client of a service at moto's address."""
+    return boto3.client(
+        service,  # type: ignore[call-overload]
+        endpoint_url=address,
+        region_name=REGION,
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",
+    )
+
+
+def container_of(stack: Stack, family: str) -> dict[str, Any]:
+    """Return what ECS was told of a container."""
+    definition = stack.client("ecs").describe_task_definition(taskDefinition=family)["taskDefinition"]
+    (container,) = definition["containerDefinitions"]
+    found: dict[str, Any] = container
+    return found
 
 
 def terraform(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -1,12 +1,16 @@
 """infra/ by the real Terraform and the real AWS provider, against moto: what it makes, keeps, refuses and leaves."""
 
+import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
-from clouds import CANARY, ROOT, Stack, terraform
+from clouds import CANARY, ROOT, Stack, container_of, terraform
 
 NOTHING_TO_DO = 0  # what `plan -detailed-exitcode` says
+BEHIND = ("loopline-service", "loopline-server", "loopline-labels")  # load balancers
+DAYS = 7  # of a database's backups
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +63,81 @@ def test_gpu_machines_are_none_until_one_is_asked_for(stack: Stack) -> None:
     data = template["LaunchTemplateVersions"][0]["LaunchTemplateData"]
     assert data["MetadataOptions"]["HttpTokens"] == "required"
     assert all(disk["Ebs"]["Encrypted"] for disk in data["BlockDeviceMappings"])
+
+
+def test_what_people_reach_answers_by_tls_alone(stack: Stack) -> None:
+    elb = stack.client("elbv2")
+    balancers = elb.describe_load_balancers()["LoadBalancers"]
+    assert {one["LoadBalancerName"]: one["Scheme"] for one in balancers} == dict.fromkeys(BEHIND, "internal")
+    for balancer in balancers:
+        found = elb.describe_listeners(LoadBalancerArn=balancer["LoadBalancerArn"])["Listeners"]
+        listeners = {listener["Port"]: listener for listener in found}
+        assert listeners.keys() == {80, 443}
+        assert listeners[80]["DefaultActions"][0]["RedirectConfig"]["Protocol"] == "HTTPS"
+        assert listeners[443]["SslPolicy"].startswith("ELBSecurityPolicy-TLS13-")
+        told = elb.describe_load_balancer_attributes(LoadBalancerArn=balancer["LoadBalancerArn"])["Attributes"]
+        assert {"Key": "routing.http.drop_invalid_header_fields.enabled", "Value": "true"} in told
+
+
+@pytest.mark.parametrize("name", BEHIND)
+def test_a_container_is_reached_through_its_balancer_alone(stack: Stack, name: str) -> None:
+    ecs, ec2 = stack.client("ecs"), stack.client("ec2")
+    (service,) = ecs.describe_services(cluster="loopline", services=[name])["services"]
+    network = service["networkConfiguration"]["awsvpcConfiguration"]
+    assert network["assignPublicIp"] == "DISABLED"
+    (target,) = service["loadBalancers"]
+    (group,) = ec2.describe_security_groups(GroupIds=network["securityGroups"])["SecurityGroups"]
+    (rule,) = group["IpPermissions"]
+    (balancer,) = stack.client("elbv2").describe_load_balancers(Names=[name])["LoadBalancers"]
+    assert [pair["GroupId"] for pair in rule["UserIdGroupPairs"]] == balancer["SecurityGroups"]
+    assert (rule["FromPort"], rule["ToPort"], rule["IpRanges"]) == (target["containerPort"],) * 2 + ([],)
+
+
+def test_the_service_runs_without_rights_and_writes_nothing_but_its_tmp(stack: Stack) -> None:
+    container = container_of(stack, "loopline-service")
+    assert container["image"].endswith("/loopline/service:v2")
+    assert (container["user"], container["readonlyRootFilesystem"]) == ("10001:10001", True)
+    assert [place["containerPath"] for place in container["linuxParameters"]["tmpfs"]] == ["/tmp"]
+    assert {secret["name"] for secret in container["secrets"]} == {"LOOPLINE_SERVICE__KEY_HASHES"}
+
+
+def test_the_service_grows_with_what_is_asked_of_it(stack: Stack) -> None:
+    scaling = stack.client("application-autoscaling")
+    (target,) = scaling.describe_scalable_targets(ServiceNamespace="ecs")["ScalableTargets"]
+    assert (target["ResourceId"], target["MinCapacity"], target["MaxCapacity"]) == (
+        "service/loopline/loopline-service",
+        2,
+        6,
+    )
+    policies = scaling.describe_scaling_policies(ServiceNamespace="ecs")["ScalingPolicies"]
+    assert {policy["PolicyName"] for policy in policies} == {"loopline-service-cpu", "loopline-service-requests"}
+
+
+def test_a_run_cannot_read_the_secrets_of_the_service_nor_of_label_studio(stack: Stack) -> None:
+    iam = stack.client("iam")
+    policies = {policy["PolicyName"]: policy for policy in iam.list_policies(Scope="Local")["Policies"]}
+    policy = policies["loopline-secrets"]
+    version = iam.get_policy_version(PolicyArn=policy["Arn"], VersionId=policy["DefaultVersionId"])["PolicyVersion"]
+    read = next(statement for statement in version["Document"]["Statement"] if statement["Sid"] == "Read")
+    assert read["Resource"] and all(":secret:loopline/" in arn for arn in read["Resource"])
+
+
+def test_databases_are_encrypted_closed_and_their_passwords_in_no_state(stack: Stack) -> None:
+    databases = stack.client("rds").describe_db_instances()["DBInstances"]
+    assert {one["DBInstanceIdentifier"] for one in databases} == set(BEHIND) - {"loopline-service"}
+    state = (stack.folder / "terraform.tfstate").read_text()
+    for database in databases:
+        assert database["StorageEncrypted"] and not database.get("PubliclyAccessible")
+        assert database["BackupRetentionPeriod"] == DAYS
+        secret = database["MasterUserSecret"]["SecretArn"]
+        password = json.loads(stack.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"])
+        assert secret in state and password["password"] not in state
+        container = container_of(stack, database["DBInstanceIdentifier"])
+        assert f"{secret}:password::" in {one["valueFrom"] for one in container["secrets"]}
+
+
+def test_the_images_of_others_are_those_that_were_tried() -> None:
+    pins = (ROOT / "loopline" / "label_studio.txt").read_text()
+    (pinned,) = re.findall(r"^label-studio==(.+)$", pins, re.MULTILINE)
+    variables = (ROOT / "infra" / "variables.tf").read_text()
+    assert f'release         = optional(string, "{pinned}")' in variables

@@ -7,6 +7,7 @@ def test_destroyed_nothing_is_left(stack: Stack) -> None:
     done = stack.terraform("destroy", "-auto-approve")
     assert done.returncode == 0, done.stderr
     ec2, ecs, iam = stack.client("ec2"), stack.client("ecs"), stack.client("iam")
+    elb, rds, efs = stack.client("elbv2"), stack.client("rds"), stack.client("efs")
     left = {
         "buckets": stack.client("s3").list_buckets()["Buckets"],
         "repositories": stack.client("ecr").describe_repositories()["repositories"],
@@ -18,6 +19,15 @@ def test_destroyed_nothing_is_left(stack: Stack) -> None:
         ],
         "groups": stack.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"],
         "templates": ec2.describe_launch_templates()["LaunchTemplates"],
+        "balancers": elb.describe_load_balancers()["LoadBalancers"],
+        "targets": elb.describe_target_groups()["TargetGroups"],
+        "databases": rds.describe_db_instances()["DBInstances"],
+        "snapshots": rds.describe_db_snapshots()["DBSnapshots"],
+        "subnets of databases": rds.describe_db_subnet_groups()["DBSubnetGroups"],
+        "disks": efs.describe_file_systems()["FileSystems"],
+        "scaling": stack.client("application-autoscaling").describe_scalable_targets(ServiceNamespace="ecs")[
+            "ScalableTargets"
+        ],
         "queues": stack.client("sqs").list_queues().get("QueueUrls", []),
         "rules": stack.client("events").list_rules()["Rules"],
         "logs": stack.client("logs").describe_log_groups()["logGroups"],

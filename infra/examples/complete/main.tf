@@ -1,4 +1,5 @@
-# Everything: GPU machines from zero, a bound on what a month costs, secrets for all that runs ask.
+# Everything: GPU machines from zero, a bound on what a month costs, secrets for all that runs ask, and the service, a
+# Prefect server and a Label Studio of your own.
 
 module "loopline" {
   source          = "../.."
@@ -12,6 +13,9 @@ module "loopline" {
   disposable      = var.disposable
   gpu             = { most_machines = var.most_machines, instance_types = ["g5.xlarge", "g6.xlarge", "g4dn.xlarge"] }
   budget          = var.budget
+  service         = { certificate_arn = var.certificate_arn, release = var.service_release }
+  server          = { certificate_arn = var.certificate_arn }
+  label_studio    = { certificate_arn = var.certificate_arn, url = var.label_studio_url, user = var.label_studio_user }
 
   secrets = {
     PREFECT_API_AUTH_STRING        = "user:password of the Prefect server"

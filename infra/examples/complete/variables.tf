@@ -24,6 +24,26 @@ variable "release" {
   type        = string
 }
 
+variable "certificate_arn" {
+  description = "Certificate of the names of the service, the Prefect server and Label Studio, in ACM."
+  type        = string
+}
+
+variable "service_release" {
+  description = "Tag of the service's image."
+  type        = string
+}
+
+variable "label_studio_url" {
+  description = "Where people find Label Studio."
+  type        = string
+}
+
+variable "label_studio_user" {
+  description = "Mail address of Label Studio's first user."
+  type        = string
+}
+
 variable "name" {
   description = "Begins every name."
   type        = string
