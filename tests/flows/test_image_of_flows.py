@@ -142,3 +142,6 @@ def test_a_pools_run_completes_in_it_and_writes_to_no_place_that_may_be_read_onl
     tags = subprocess.check_output(["git", "tag"], cwd=tmp_path / "registry.git", text=True).split()
     assert "handwriting@v1.0.0" in tags
     assert container.times() == before
+    done = apart.call("image", "context", tmp_path / "service", "--target", "service")
+    assert "docker build --target service --tag loopline/service:" in done.out, done.log
+    assert list((tmp_path / "service" / "bento").rglob("package.zip")), "the champion, wherever it was built"
