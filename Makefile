@@ -16,7 +16,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev
 
 CHECKOV := $(VENV)/checkov
 
-.PHONY: run test infra-test pictures check up down clean install always
+.PHONY: run test infra-test images pictures check up down clean install always
 
 run: up
 	$(BIN)/loopline samples
@@ -33,6 +33,9 @@ infra-test: $(INSTALLED_DEV) $(CHECKOV)/bin/checkov
 $(CHECKOV)/bin/checkov:
 	$(PYTHON) -m venv $(CHECKOV)
 	$(CHECKOV)/bin/pip install --quiet --disable-pip-version-check "checkov>=3.3,<4"
+
+images: $(INSTALLED)
+	.ci/images $(VENV)
 
 pictures: $(INSTALLED_DEV)
 	$(BIN)/pytest tests/flows/test_first_day.py --pictures docs/pictures

@@ -37,7 +37,7 @@ app = typer.Typer(
 app.add_typer(dataset, name="dataset")
 app.add_typer(labels, name="labels")
 app.command()(export)
-app.command()(image)
+app.add_typer(image, name="image")
 app.command()(read)
 app.command()(forget)
 app.command()(trace)

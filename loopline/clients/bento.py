@@ -34,7 +34,7 @@ def build_bento(package: bytes, name: str, *, version: str, home: Path, folder: 
     if not (shelf / version).exists():
         context = folder / "context"
         _fill(context, package)
-        built = _build(context, name, version=version, home=folder / "home")
+        built = _build(context, name, version=version, folder=folder)
         shelf.mkdir(parents=True, exist_ok=True)
         _publish(built, shelf / version)
         (shelf / "latest").write_text(version)  # what `bentoml serve NAME` looks for
@@ -69,17 +69,26 @@ def _files(path: Path) -> list[Path]:
     return [one for one in path.rglob("*") if one.is_file() and "__pycache__" not in one.parts]
 
 
-def _build(context: Path, name: str, *, version: str, home: Path) -> Path:
+def _build(context: Path, name: str, *, version: str, folder: Path) -> Path:
     """Build in a process of its own: where BentoML's home is, it reads from the environment at import."""
     # A bentofile that is not named explicitly is refused in a hidden folder, such as .loopline.
     options = ["--name", name, "--version", version, "--bentofile", "bentofile.yaml", "--output", "tag"]
     command = [sys.executable, "-m", "bentoml", "build", *options, "."]
-    environment = os.environ | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true"}
+    home, path = folder / "home", f"{_idle_uv(folder / 'bin')}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    environment = os.environ | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true", "PATH": path}
     done = subprocess.run(command, cwd=context, env=environment, capture_output=True, text=True, timeout=BUILD_SECONDS)
     if done.returncode:
         words = (done.stderr or done.stdout).strip().splitlines() or ["no word why"]
         raise LooplineError(f"bentoml could not build {name}:{version}: {words[-1]}")
     return home / "bentos" / name / version
+
+
+def _idle_uv(folder: Path) -> Path:
+    """Return a folder with a uv that BentoML finds and never calls: without one, it has pip fetch it during the run."""
+    folder.mkdir()
+    (folder / "uv").write_text("#!/bin/sh\nexit 1\n")
+    (folder / "uv").chmod(0o700)
+    return folder
 
 
 def _publish(built: Path, place: Path) -> None:

@@ -1,5 +1,7 @@
 """The image of the service: what `docker build` is given is whole and pinned, and serves from just these files."""
 
+import json
+import os
 import re
 import shutil
 import socket
@@ -8,31 +10,24 @@ import sys
 from pathlib import Path
 
 import bentos
+import dockerfiles
 import psutil
 import pytest
 from bentos import KEYS, Served
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 from test_service_pictures import PNG
 
 from loopline.errors import ConfigError
-from loopline.image import CPU_BASE, GPU_BASE, GPU_RUNTIME, write_context
+from loopline.image import write_service
+from loopline.pins import GPU_RUNTIME
 
 
 @pytest.fixture(scope="module")
 def context(bento: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("image") / "context"
-    write_context(bento, folder, gpu=False)
+    write_service(bento, folder, "cpu")
     return folder
-
-
-def lines(context: Path) -> list[str]:
-    """The instructions of the Dockerfile, each in one line."""
-    text = re.sub(r"^#.*\n", "", (context / "Dockerfile").read_text(), flags=re.MULTILINE)
-    return [line for line in text.replace("\\\n", " ").splitlines() if line]
-
-
-def command_of(context: Path, instruction: str) -> list[str]:
-    (found,) = [line for line in lines(context) if line.startswith(instruction)]
-    return list(re.findall(r'"([^"]+)"', found.partition("[")[2]))
 
 
 def pip(*arguments: str | Path) -> str:
@@ -42,25 +37,32 @@ def pip(*arguments: str | Path) -> str:
 
 
 def test_all_that_is_copied_is_there_and_the_user_is_no_root(context: Path) -> None:
-    copied = [line.split()[1] for line in lines(context) if line.startswith("COPY")]
-    assert copied == ["requirements.txt", "bento"] and all((context / one).exists() for one in copied)
-    assert f"ARG BASE={CPU_BASE}" in lines(context)
-    assert "USER 10001:10001" in lines(context)
-    assert "@" not in "".join(lines(context))
+    lines = dockerfiles.instructions(context, "service")
+    copied = [line.split()[0] for line in dockerfiles.arguments(lines, "COPY")]
+    assert sorted(["Dockerfile", *copied]) == sorted(path.name for path in context.iterdir())
+    assert re.fullmatch(r"FROM python:3\.\d+-slim-bookworm", lines[0])
+    assert dockerfiles.arguments(lines, "USER") == ["10001:10001"]
     pinned = (context / "requirements.txt").read_text().splitlines()
-    assert all(re.fullmatch(r"[a-z0-9._-]+(\[.*\])?==[0-9][\w.]*", one) for one in pinned)
+    assert all(re.fullmatch(r"[a-z0-9._-]+==[0-9][\w.]*", one) for one in pinned)
     assert {"bentoml", "onnxruntime", "uvicorn", "uvloop"} <= {one.partition("==")[0] for one in pinned}
+
+
+def test_the_bill_names_each_package(context: Path) -> None:
+    text = (context / "sbom.cdx.json").read_text()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    billed = [f"{one['name']}=={one['version']}" for one in json.loads(text)["components"]]
+    assert billed == (context / "requirements.txt").read_text().splitlines()
 
 
 def test_another_folder_is_not_overwritten(bento: Path, context: Path) -> None:
     with pytest.raises(ConfigError, match="is in use"):
-        write_context(bento, context, gpu=False)
+        write_service(bento, context, "cpu")
 
 
 def test_what_a_gpu_gets_as_it_is_rendered(bento: Path, tmp_path: Path) -> None:
-    write_context(bento, tmp_path / "gpu", gpu=True)
-    assert f"ARG BASE={GPU_BASE}" in lines(tmp_path / "gpu")
-    assert any("python3-venv" in line for line in lines(tmp_path / "gpu"))
+    write_service(bento, tmp_path / "gpu", "gpu")
+    lines = dockerfiles.instructions(tmp_path / "gpu", "service")
+    assert lines[0].startswith("FROM nvidia/cuda:13.") and any("python3-venv" in line for line in lines)
     pinned = (tmp_path / "gpu/requirements.txt").read_text().splitlines()
     assert GPU_RUNTIME in pinned and not any(one.startswith("onnxruntime==") for one in pinned)
     name, _, version = GPU_RUNTIME.partition("==")
@@ -81,7 +83,8 @@ def test_it_serves_from_just_these_files_in_a_fresh_environment_and_writes_to_ne
     before = {path: path.stat().st_mtime_ns for path in (*files.rglob("*"), *venv.rglob("*"))}
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
-    command = [port if part == "3000" else part for part in command_of(context, "CMD")]
+    lines = dockerfiles.instructions(context, "service")
+    command = [port if part == "3000" else part for part in dockerfiles.command(lines, "CMD")]
     settings = {"PATH": f"{venv}/bin:/usr/bin:/bin", "TMPDIR": str(writable), "BENTOML_HOME": str(writable / "bentoml")}
     settings |= {"PYTHONDONTWRITEBYTECODE": "1", "LOOPLINE_SERVICE__SPOOL": str(writable / "spool")}
     settings |= {"BENTOML_CONFIG_OPTIONS": "services.reader.workers=1", "HOME": "/nonexistent", **bentos.KEYED}
@@ -95,10 +98,25 @@ def test_it_serves_from_just_these_files_in_a_fresh_environment_and_writes_to_ne
         bentos.wait_until_ready(served, process, workers=1)
         with served.client(KEYS[0]) as client:
             assert client.post("/read", files={"image": PNG}).json()["text"]
-        health = [part.replace("3000", port) for part in command_of(context, "HEALTHCHECK")]
+        health = [part.replace("3000", port) for part in dockerfiles.command(lines, "HEALTHCHECK")]
         assert subprocess.run([venv / "bin" / health[0], *health[1:]]).returncode == 0
     finally:
         process.terminate()
         process.wait(60)
     assert subprocess.run([venv / "bin" / health[0], *health[1:]], capture_output=True).returncode != 0
     assert {path: path.stat().st_mtime_ns for path in (*files.rglob("*"), *venv.rglob("*"))} == before
+
+
+def test_an_engine_builds_it_and_the_user_may_not_write_beside_the_spool(context: Path) -> None:
+    if not shutil.which("docker") or subprocess.run(["docker", "info"], capture_output=True).returncode:
+        pytest.skip("no container engine answers `docker info`; runs wherever one does")
+    tag = "loopline-test/service"
+    build = ["docker", "build", "--quiet", "--target", "service", "--tag", tag, context]
+    subprocess.run(build, check=True, env=os.environ | {"DOCKER_BUILDKIT": "1"})
+    script = "id -u; command -v uv pip; touch /srv/there; touch /spool/there /tmp/there && python -c 'import bentoml'"
+    ran = ["docker", "run", "--rm", "--read-only", "--tmpfs", "/tmp", "--volume", "/spool", tag, "sh", "-c", script]
+    try:
+        done = subprocess.run(ran, capture_output=True, text=True)
+        assert (done.returncode, done.stdout.split()) == (0, ["10001"]), done.stderr
+    finally:
+        subprocess.run(["docker", "image", "rm", tag], capture_output=True)
