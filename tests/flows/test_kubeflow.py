@@ -4,7 +4,6 @@ Kubeflow's SDKs are in an environment of their own, which is made here; it takes
 """
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -29,24 +28,9 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python where Kubeflow's SDKs are."""
     folder = tmp_path_factory.mktemp("kubeflow")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
-    install = [Path(sys.executable).with_name("uv"), "pip", "install", "--quiet", "--python", folder / "bin" / "python"]
-    subprocess.run([*install, "--requirement", REQUIREMENTS], check=True, env=handed_to_uv())
+    uv = [ROOT / ".ci" / "uv", sys.prefix, "pip", "install", "--quiet", "--python", folder]
+    subprocess.run([*uv, "--requirement", REQUIREMENTS], check=True)
     return folder / "bin" / "python"
-
-
-def handed_to_uv() -> dict[str, str]:
-    """What the user told pip holds for uv too."""
-    told = {"UV_FIND_LINKS": "find-links", "UV_DEFAULT_INDEX": "index-url", "UV_INDEX": "extra-index-url"}
-    found = {"SSL_CERT_FILE": "cert"} | told
-    environment = dict(os.environ) | {"UV_INDEX_STRATEGY": "unsafe-best-match"}
-    for name, key in found.items():
-        for section in (":env:", "global"):
-            done = subprocess.run(
-                [sys.executable, "-m", "pip", "config", "get", f"{section}.{key}"], capture_output=True, text=True
-            )
-            if done.returncode == 0:
-                environment.setdefault(name, done.stdout.strip().replace("\n", ","))
-    return environment
 
 
 @pytest.fixture(scope="module")
