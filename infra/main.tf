@@ -43,6 +43,7 @@ module "cluster" {
   name               = var.name
   key_arn            = module.key.arn
   image_arns         = module.images.arns
+  secret_arns        = values(module.secrets.arns)
   secrets_policy_arn = module.secrets.read_policy_arn
   store_policy_arn   = module.storage.flows_policy_arn
 }

@@ -29,6 +29,7 @@ def test_destroyed_nothing_is_left(stack: Stack) -> None:
             "ScalableTargets"
         ],
         "queues": stack.client("sqs").list_queues().get("QueueUrls", []),
+        "topics": stack.client("sns").list_topics()["Topics"],
         "rules": stack.client("events").list_rules()["Rules"],
         "logs": stack.client("logs").describe_log_groups()["logGroups"],
         "networks": [vpc for vpc in ec2.describe_vpcs()["Vpcs"] if not vpc["IsDefault"]],

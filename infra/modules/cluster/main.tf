@@ -63,7 +63,7 @@ resource "aws_iam_role_policy_attachment" "secrets" {
   policy_arn = var.secrets_policy_arn
 }
 
-# What a run may do itself: the store, and nothing else in the account.
+# What a run may do itself: the store, and to look whether images and secrets are there.
 resource "aws_iam_role" "run" {
   name               = "${var.name}-run"
   assume_role_policy = data.aws_iam_policy_document.tasks.json
@@ -72,4 +72,25 @@ resource "aws_iam_role" "run" {
 resource "aws_iam_role_policy_attachment" "store" {
   role       = aws_iam_role.run.name
   policy_arn = var.store_policy_arn
+}
+
+# build-model says at once what ECS would say after minutes: that an image is not there, or a secret has no value.
+data "aws_iam_policy_document" "look" {
+  statement {
+    sid       = "Images"
+    actions   = ["ecr:DescribeImages"]
+    resources = var.image_arns
+  }
+
+  statement {
+    sid       = "Secrets"
+    actions   = ["secretsmanager:DescribeSecret"]
+    resources = var.secret_arns
+  }
+}
+
+resource "aws_iam_role_policy" "look" {
+  name   = "look-before-it-begins"
+  role   = aws_iam_role.run.id
+  policy = data.aws_iam_policy_document.look.json
 }

@@ -13,6 +13,11 @@ variable "image_arns" {
   type        = list(string)
 }
 
+variable "secret_arns" {
+  description = "Secrets of workers and runs."
+  type        = list(string)
+}
+
 variable "secrets_policy_arn" {
   description = "Policy that reads the secrets."
   type        = string
