@@ -119,15 +119,10 @@ class Stack:
         return client(service, self.address)
 
 
-def client(service: str, address: str) -> Any:
+def client(service: str, address: str, **keys: str) -> Any:
     """Return boto3's client of a service at moto's address."""
-    return boto3.client(
-        service,  # type: ignore[call-overload]
-        endpoint_url=address,
-        region_name=REGION,
-        aws_access_key_id="testing",
-        aws_secret_access_key="testing",
-    )
+    keys = keys or {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
+    return boto3.client(service, endpoint_url=address, region_name=REGION, **keys)  # type: ignore[call-overload]
 
 
 def container_of(stack: Stack, family: str) -> dict[str, Any]:

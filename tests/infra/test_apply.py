@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from clouds import CANARY, ROOT, Stack, container_of, terraform
+from clouds import CANARY, REGION, ROOT, Stack, client, container_of, copied, terraform
 
 NOTHING_TO_DO = 0  # what `plan -detailed-exitcode` says
 BEHIND = ("loopline-service", "loopline-server", "loopline-labels")  # load balancers
@@ -141,3 +141,29 @@ def test_the_images_of_others_are_those_that_were_tried() -> None:
     (pinned,) = re.findall(r"^label-studio==(.+)$", pins, re.MULTILINE)
     variables = (ROOT / "infra" / "variables.tf").read_text()
     assert f'release         = optional(string, "{pinned}")' in variables
+
+
+def test_a_bucket_whose_name_another_account_has_is_named(cloud: str, tmp_path: Path) -> None:
+    taken = {"CreateBucketConfiguration": {"LocationConstraint": REGION}}
+    client("s3", cloud, **another_account(cloud)).create_bucket(Bucket="loopline-taken", **taken)
+    stack = Stack(copied(tmp_path / "infra") / "examples" / "complete", cloud)
+    variables = dict.fromkeys(("release", "service_release"), "v1") | {"name": "other", "bucket": "loopline-taken"}
+    variables |= {"prefect_api_url": "https://prefect.example.com/api", "registry_url": "https://git.example.com/r.git"}
+    variables |= {"label_studio_url": "https://labels.example.com", "label_studio_user": "team@example.com"}
+    variables |= {"certificate_arn": "arn:aws:acm:eu-central-1:123456789012:certificate/c"}
+    (stack.folder / "terraform.tfvars.json").write_text(json.dumps(variables | {"disposable": True}))
+    assert stack.terraform("init").returncode == 0
+    storage = "-target=module.loopline.module.storage"
+    refused = stack.terraform("apply", "-auto-approve", storage)
+    assert refused.returncode and "(loopline-taken): BucketAlreadyExists" in " ".join(refused.stderr.split())
+    renamed = stack.terraform("apply", "-auto-approve", storage, "-var=bucket=loopline-free")
+    assert renamed.returncode == 0, renamed.stderr
+    assert stack.terraform("destroy", "-auto-approve", storage, "-var=bucket=loopline-free").returncode == 0
+
+
+def another_account(cloud: str) -> dict[str, str]:
+    """Return credentials of another account, as boto3 takes them."""
+    role = "arn:aws:iam::999999999999:role/somebody"
+    found = client("sts", cloud).assume_role(RoleArn=role, RoleSessionName="tests")["Credentials"]
+    names = {"aws_access_key_id": "AccessKeyId", "aws_secret_access_key": "SecretAccessKey"}
+    return {ours: found[theirs] for ours, theirs in (names | {"aws_session_token": "SessionToken"}).items()}
