@@ -7,10 +7,11 @@ from loopline.problems import load_problem
 from tasks.caching import step
 from tasks.places import registry, store, workspace
 
-SOURCES = ("loopline/dataset.py", "loopline/images.py", "loopline/labels.py", "loopline/manifest.py")
+SHARDS = ("loopline/shards.py", "loopline/images.py", "loopline/manifest.py")
+SOURCES = (*SHARDS, "loopline/dataset.py", "loopline/labels.py", "loopline/captures.py")
 
 
-@step(sources=(*SOURCES, "loopline/captures.py"))
+@step(sources=SOURCES)
 def version(labeled: LabeledDataset, split: SplitPlan) -> DatasetVersion:
     """Decide which lines are used and on which side, write shards, commit and tag."""
     with workspace() as folder:
