@@ -59,6 +59,20 @@ class Artifact(Contract):
     uri: str = aside(description="Key relative to the store's root.")
 
 
+class KeyRange(Contract):
+    """Images of a source that one process judges together."""
+
+    prefix: str
+    listing: Artifact = Field(description="Their keys below the prefix, with etag and size, as Parquet.")
+
+
+class ShardPlan(Contract):
+    """Images that one process preprocesses into a shard."""
+
+    problem: str
+    images: Artifact = Field(description="Their sha256 in the shard's order, as Parquet.")
+
+
 class RawDataset(Contract):
     """The images of one source, each accepted or quarantined."""
 

@@ -4,10 +4,9 @@ import hashlib
 import io
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,34 +16,40 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from loopline.captures import is_captured
-from loopline.clients.store import Store, in_parallel
+from loopline.clients.store import Store
 from loopline.contracts import Artifact, DatasetVersion, LabeledDataset
 from loopline.errors import DataError
-from loopline.images import NEAR_BITS, RULES, decode
+from loopline.images import NEAR_BITS, RULES
 from loopline.labels import SCHEMA as LABELED_SCHEMA
 from loopline.labels import count_reasons, told
 from loopline.manifest import read_manifest, write_parquet
 from loopline.orders import SplitPlan
 from loopline.problems import Pixels, Problem, Sample
 from loopline.registry import Registry
+from loopline.shards import SHARD_LINES, Spread, write_shards
 
 log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 SPLITS = ("train", "val", "test")  # a later one wins a line that stands, nearly the same, in an earlier one
 SCHEMA = LABELED_SCHEMA.append(pa.field("shard", pa.string())).append(pa.field("position", pa.int32()))
-SHARD_SCHEMA = pa.schema(
-    [("image_sha256", pa.string()), ("width_px", pa.int32()), ("height_px", pa.int32()), ("png", pa.binary())]
-)
-SHARD_LINES = 2000  # some 40 MB: one request moves much, one changed line rewrites none
 
 
 def freeze(
-    store: Store, registry: Registry, *, problem: Problem, labeled: LabeledDataset, split: SplitPlan, folder: Path
+    store: Store,
+    registry: Registry,
+    *,
+    problem: Problem,
+    labeled: LabeledDataset,
+    split: SplitPlan,
+    folder: Path,
+    spread: Spread | None = None,
+    shard_lines: int = SHARD_LINES,
 ) -> DatasetVersion:
     """Make a labelled dataset a version in the registry; the same content gives the version that is there already.
 
-    Raises DataError, with the counts by reason, if a split is left without a line.
+    With `spread`, others make the new shards; the outcome is the same. Raises DataError, with the counts by reason, if
+    a split is left without a line.
     """
     rows = read_manifest(store, labeled.manifest).to_pylist()
     assign_splits(rows, problem=problem, split=split)
@@ -53,7 +58,8 @@ def freeze(
     _check_sizes(rows, sizes)
     vocabulary = problem.vocabulary(row["label"] for row in used if row["split"] == "train")
     _log_unlearnable(used, vocabulary)
-    shards, new = _place(store, registry, rows=used, problem=problem, folder=folder)
+    write = partial(write_shards, store, problem=problem, folder=folder, spread=spread, line_count=shard_lines)
+    shards, new = _place(store, registry, rows=used, problem=problem, write=write)
     manifest = write_parquet(pa.Table.from_pylist(rows, schema=SCHEMA), folder / "manifest.parquet")
     draft = DatasetVersion(
         problem=problem.name,
@@ -126,13 +132,18 @@ def _reject_near_duplicates(rows: list[Row]) -> None:
 
 
 def _place(
-    store: Store, registry: Registry, *, rows: Sequence[Row], problem: Problem, folder: Path
+    store: Store,
+    registry: Registry,
+    *,
+    rows: Sequence[Row],
+    problem: Problem,
+    write: Callable[[Sequence[str]], Iterable[Path]],
 ) -> tuple[tuple[Artifact, ...], dict[str, Path]]:
     """Note in each row which shard holds its image, and where; return the shards, and the files of the new ones."""
     images = {row["image_sha256"] for row in rows}
     shards, places = _shards_so_far(store, registry, images=images, problem=problem)
     new = {}
-    for path in _write_shards(store, sorted(images - places.keys()), problem=problem, folder=folder):
+    for path in write(sorted(images - places.keys())):
         shard = registry.artifact(path)
         new[shard.sha256], shards[shard.sha256] = path, shard
         held = pq.read_table(path, columns=["image_sha256"])["image_sha256"].to_pylist()
@@ -162,22 +173,6 @@ def _shards_so_far(
 
 def _rules(problem: Problem) -> str:
     return f"{RULES}.{problem.rules}"
-
-
-def _write_shards(store: Store, images: Sequence[str], *, problem: Problem, folder: Path) -> Iterator[Path]:
-    """Preprocess images and write them into shards."""
-    rows = in_parallel(partial(_preprocessed, store, problem), images, title="version: shards")
-    for number in range(0, len(images), SHARD_LINES):
-        table = pa.Table.from_pylist(list(islice(rows, SHARD_LINES)), schema=SHARD_SCHEMA)
-        yield write_parquet(table, folder / f"shard-{number}.parquet")
-
-
-def _preprocessed(store: Store, problem: Problem, image_sha256: str) -> Row:
-    pixels = problem.preprocess(decode(store.read(f"blobs/{image_sha256}")))
-    png = io.BytesIO()
-    Image.fromarray(pixels).save(png, "PNG")
-    height_px, width_px = pixels.shape
-    return {"image_sha256": image_sha256, "width_px": width_px, "height_px": height_px, "png": png.getvalue()}
 
 
 @dataclass(frozen=True)

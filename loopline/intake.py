@@ -5,10 +5,9 @@ simply run again: what the index lacks is read once more, and found to be stored
 """
 
 import hashlib
-import json
 import logging
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -21,36 +20,42 @@ from loopline.captures import CAPTURED
 from loopline.clients.store import Store, StoredObject, in_parallel
 from loopline.contracts import RawDataset
 from loopline.errors import ConfigError, DataError
-from loopline.images import RULES, decode, perceptual_hash
+from loopline.key_ranges import FINDINGS, Spread, judge, judge_elsewhere
 from loopline.manifest import IMAGES, ROWS, Finding, Ledger, write_batches, write_rows
 
 SIDECARS = (".json", ".jsonl")  # labels, splits and groups, beside the images
 CHECKPOINT_COUNT = 20_000  # new images between two writings of the index: what a killed run may have to read again
-MAX_BYTES = 128 * 2**20  # 40 megapixels in colour, uncompressed; a larger object never enters memory
 MAX_KEY_BYTES = 1024  # S3's limit
 
-_INDEX = IMAGES.append(pa.field("etag", pa.string())).with_metadata({"rules": str(RULES)})
 _log = logging.getLogger(__name__)
 
 
-def take_images(store: Store, problem: str, source: str) -> RawDataset:
+def take_images(
+    store: Store, problem: str, source: str, *, spread: Spread | None = None, range_count: int = CHECKPOINT_COUNT
+) -> RawDataset:
     """Check each image under the source, reading only what is new or changed, and return the manifest of them all.
 
     The source is a prefix relative to the store's root, or its s3:// URL. Accepted bytes go to blobs/<sha256>, others
     to quarantine/<sha256> with the reason beside them. DataError if there is no image, or none that can be used.
+    With `spread`, others judge ranges of so many keys each; the outcome is the same.
     """
     prefix = _prefix(store, source)
     index = f"index/{problem}/{hashlib.sha256(prefix.encode()).hexdigest()}.parquet"
     with closing(Ledger()) as ledger:
         ledger.remember(_indexed(store, index))
         ledger.enlist(_images(store, prefix))
-        new_count = _read_new(store, ledger, prefix=prefix, index=index)
+        if spread is None:
+            ranges = ledger.unread(CHECKPOINT_COUNT)
+            found: Iterable[Iterable[Finding]] = (judge(store, prefix, entries) for entries in ranges)
+        else:
+            found = judge_elsewhere(store, prefix, ledger.unread(range_count), spread=spread)
+        new_count = _note(store, ledger, found, index=index)
         reasons = ledger.reasons()
-        image_count, found = reasons.pop(None, 0), _told(reasons)
+        image_count, told = reasons.pop(None, 0), _told(reasons)
         if not image_count:
-            raise _unusable(store, prefix, found=found if reasons else None)
+            raise _unusable(store, prefix, found=told if reasons else None)
         manifest = write_batches(store, ledger.rows(IMAGES), schema=IMAGES)
-    _log.info("ingest: %s images, %s, %s new", _spaced(image_count), found, _spaced(new_count))
+    _log.info("ingest: %s images, %s, %s new", _spaced(image_count), told, _spaced(new_count))
     return RawDataset(
         problem=problem,
         manifest=manifest,
@@ -110,7 +115,7 @@ def _indexed(store: Store, index: str) -> Iterator[Finding]:
         path = store.download(index, Path(folder) / "index.parquet")
         try:
             with pq.ParquetFile(path) as file:
-                if not file.schema_arrow.equals(_INDEX, check_metadata=True):
+                if not file.schema_arrow.equals(FINDINGS, check_metadata=True):
                     return
                 for batch in file.iter_batches(ROWS):
                     yield from map(Finding._make, zip(*(column.to_pylist() for column in batch.columns), strict=True))
@@ -118,53 +123,28 @@ def _indexed(store: Store, index: str) -> Iterator[Finding]:
             _log.warning("ingest: %s is damaged (%s), so what it lacks is read again", store.url(index), error)
 
 
-def _read_new(store: Store, ledger: Ledger, *, prefix: str, index: str) -> int:
-    new_count = 0
-    for entries in ledger.unread(CHECKPOINT_COUNT):
-        findings = in_parallel(partial(_take, store, prefix), entries, title="ingest")
-        for entry, finding in zip(entries, findings, strict=True):
-            if finding is None:
-                ledger.strike(entry.key)
+def _note(store: Store, ledger: Ledger, ranges: Iterable[Iterable[Finding]], *, index: str) -> int:
+    """Enter what is found into the ledger, and now and then into the index; return how many images that is."""
+    new_count = unsaved_count = 0
+    for findings in ranges:
+        for finding in findings:
+            unsaved_count += 1
+            if finding.image_sha256 is None:
+                ledger.strike(finding.key)
             else:
                 ledger.remember([finding])
                 new_count += 1
+        if unsaved_count >= CHECKPOINT_COUNT:
+            _write_index(store, ledger, index)
+            unsaved_count = 0
+    if unsaved_count:
         _write_index(store, ledger, index)
     return new_count
 
 
 def _write_index(store: Store, ledger: Ledger, index: str) -> None:
     with TemporaryDirectory() as folder:
-        store.put(write_rows(Path(folder) / "index.parquet", ledger.rows(_INDEX), schema=_INDEX), index)
-
-
-def _take(store: Store, prefix: str, entry: StoredObject) -> Finding | None:
-    """Read, judge and store one image; None if it is no longer there."""
-    key = f"{prefix}/{entry.key}"
-    try:
-        if entry.size_bytes > MAX_BYTES:
-            return _set_aside_unread(store, key, entry)
-        data = store.read(key)
-    except DataError:
-        _log.warning("ingest: %r was deleted before it could be read, so it is left out", store.url(key))
-        return None
-    try:
-        image = decode(data)
-    except DataError as reason:
-        return _set_aside(store, key, entry, source=data, reason=str(reason))
-    blob = store.publish(data, "blobs")
-    return Finding(blob.sha256, entry.key, blob.size_bytes, *image.size, perceptual_hash(image), None, entry.etag)
-
-
-def _set_aside_unread(store: Store, key: str, entry: StoredObject) -> Finding:
-    with TemporaryDirectory() as folder:
-        path = store.download(key, Path(folder) / "object")
-        return _set_aside(store, key, entry, source=path, reason=f"over {MAX_BYTES // 2**20} MB")
-
-
-def _set_aside(store: Store, key: str, entry: StoredObject, *, source: Path | bytes, reason: str) -> Finding:
-    copy = store.publish(source, "quarantine")
-    store.write(f"{copy.uri}.json", json.dumps({"key": key, "reason": reason}, ensure_ascii=False).encode())
-    return Finding(copy.sha256, entry.key, copy.size_bytes, None, None, None, reason, entry.etag)
+        store.put(write_rows(Path(folder) / "index.parquet", ledger.rows(FINDINGS), schema=FINDINGS), index)
 
 
 def _unusable(store: Store, prefix: str, *, found: str | None) -> DataError:

@@ -4,6 +4,7 @@ Both are Parquet, and the same rows always make the same bytes. Both may have a 
 a batch at a time.
 """
 
+import hashlib
 import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -43,6 +44,16 @@ def write_batches(store: Store, batches: Iterable[pa.RecordBatch], *, schema: pa
     """Store batches of ROWS rows, the last one of what is left, as write_manifest stores their table."""
     with TemporaryDirectory() as folder:
         return _publish(store, write_rows(Path(folder) / "rows.parquet", batches, schema=schema))
+
+
+def lend_table(store: Store, table: pa.Table) -> Artifact:
+    """Store a table that another process needs now, at tmp/tables/<sha256>.parquet; housekeeping deletes it later."""
+    with TemporaryDirectory() as folder:
+        path = write_parquet(table, Path(folder) / "rows.parquet")
+        with path.open("rb") as body:
+            sha256 = hashlib.file_digest(body, "sha256").hexdigest()
+        # Written even where it is: an older one may be deleted before it is read.
+        return store.put(path, f"tmp/tables/{sha256}.parquet")
 
 
 def read_manifest(store: Store, artifact: Artifact, *, schema: pa.Schema | None = None) -> pa.Table:
@@ -87,7 +98,7 @@ def _publish(store: Store, path: Path) -> Artifact:
 class Finding(NamedTuple):
     """What was found in one image, and at which etag: a row of the index."""
 
-    image_sha256: str
+    image_sha256: str | None  # None: it was gone before it could be read, and is in no index
     key: str
     size_bytes: int
     width_px: int | None

@@ -124,6 +124,20 @@ class TrainSettings(BaseModel):
     price_per_hour: float = Field(0.0, ge=0, description="Of one machine, in your currency; cost follows from it.")
 
 
+class ScaleSettings(BaseModel):
+    """Who checks and preprocesses images, where they are too many for one machine."""
+
+    model_config = ConfigDict(frozen=True)
+
+    dask: str | None = Field(
+        None,
+        pattern=r"^((tcp|tls)://\S+:\d+|local:[1-9]\d*)$",
+        description="A Dask scheduler, such as tls://dask.example.com:8786, or local:2 for two processes of this "
+        "machine; unset: the run's own process.",
+    )
+    range_count: int = Field(2000, ge=1, description="Images that one of its tasks takes in.")
+
+
 class WatchSettings(BaseModel):
     """Who is told what a look at a model in service measured."""
 
@@ -247,6 +261,7 @@ class Settings(BaseSettings):
     tune: TuneSettings = TuneSettings()
     comet: CometSettings = CometSettings()
     service: ServiceSettings = ServiceSettings()
+    scale: ScaleSettings = ScaleSettings()
     watch: WatchSettings = WatchSettings()
     client: ClientSettings = ClientSettings()
     export: ExportSettings = ExportSettings()

@@ -14,13 +14,14 @@ from windows import DESK, PHONE, opened
 
 from loopline.clients.store import Store
 from loopline.contracts import PackagedModel
-from loopline.dataset import SCHEMA, SHARD_SCHEMA
+from loopline.dataset import SCHEMA
 from loopline.errors import IntegrityError
 from loopline.manifest import write_manifest
 from loopline.pages import gather_page, write_page
 from loopline.problems import load_problem
 from loopline.report import HEADINGS, render
 from loopline.settings import StoreSettings
+from loopline.shards import SHARD_SCHEMA
 
 PROBLEM = load_problem("handwriting")
 ANSWERS = {"4711": "4911", "0815": "0815", "998877": "99"}

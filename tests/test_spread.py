@@ -17,12 +17,13 @@ from torch.testing import assert_close
 
 from loopline.clients.store import Store
 from loopline.contracts import Artifact, DatasetVersion, LabeledDataset, RawDataset
-from loopline.dataset import SCHEMA, SHARD_SCHEMA
+from loopline.dataset import SCHEMA
 from loopline.errors import DataError
 from loopline.learning import Epoch, Fit, fit
 from loopline.manifest import write_manifest
 from loopline.problems import Sample
 from loopline.settings import StoreSettings, TrainSettings
+from loopline.shards import SHARD_SCHEMA
 from tasks.ranks import fit_in_ranks
 
 TWO = TrainSettings(accelerator="cpu", devices=2, threads=1)

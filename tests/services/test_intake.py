@@ -6,7 +6,8 @@ import sys
 import time
 import unicodedata
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from moto.server import ThreadedMotoServer
 from PIL import Image, ImageDraw
 
 from loopline.clients.store import Store, StoredObject
-from loopline.contracts import RawDataset
+from loopline.contracts import Artifact, KeyRange, RawDataset
 from loopline.errors import ConfigError, DataError
-from loopline.intake import MAX_BYTES, mirror_folder, take_images
+from loopline.intake import mirror_folder, take_images
+from loopline.key_ranges import MAX_BYTES, Spread, judge_range
 from loopline.manifest import IMAGES, read_manifest
 from loopline.settings import StoreSettings
 
@@ -57,8 +59,13 @@ def digest(data: bytes) -> str:
     return sha256(data).hexdigest()
 
 
-def take(store: Store, source: str = SOURCE) -> RawDataset:
-    return take_images(store, "handwriting", source)
+def take(store: Store, source: str = SOURCE, *, spread: Spread | None = None) -> RawDataset:
+    return take_images(store, "handwriting", source, spread=spread, range_count=7)
+
+
+def elsewhere(settings: StoreSettings) -> Spread:
+    """Have ranges judged through another client of the store."""
+    return partial(map, partial(judge_range, Store(settings)))
 
 
 def keys_below(store: Store, prefix: str) -> set[str]:
@@ -196,8 +203,31 @@ def test_killed_run_is_made_good_by_the_next(store: Store, settings: StoreSettin
     assert take(untouched) == raw
 
 
+def test_ranges_that_others_judge_come_to_the_same(settings: StoreSettings, store: Store) -> None:
+    contents = {f"{number % 10}/{number}.png": picture(number) for number in range(30)} | {"bad.png": b"oops"}
+    fill(store, contents)
+    raw = take(store, spread=elsewhere(settings))
+    untouched = opened(settings.model_copy(update={"prefix": "untouched"}))
+    fill(untouched, contents)
+    assert take(untouched) == raw
+    for prefix in ("index", "blobs", "quarantine"):
+        assert contents_below(store, prefix) == contents_below(untouched, prefix)
+    assert take(store, spread=unneeded) == raw
+
+
+def unneeded(ranges: Iterable[KeyRange]) -> Iterator[Artifact]:
+    """Fail if there is a range to judge."""
+    assert not list(ranges)
+    return iter(())
+
+
+def contents_below(store: Store, prefix: str) -> dict[str, bytes]:
+    return {key: store.read(f"{prefix}/{key}") for key in keys_below(store, prefix)}
+
+
+@pytest.mark.parametrize("others", [False, True])
 def test_image_deleted_before_it_is_read_is_left_out_and_told(
-    settings: StoreSettings, store: Store, caplog: pytest.LogCaptureFixture
+    settings: StoreSettings, store: Store, caplog: pytest.LogCaptureFixture, others: bool
 ) -> None:
     class Slippery(Store):
         def list(self, prefix: str) -> Iterator[StoredObject]:
@@ -208,7 +238,7 @@ def test_image_deleted_before_it_is_read_is_left_out_and_told(
 
     fill(store, {"1.png": picture(1), "2.png": picture(2)})
     with caplog.at_level(logging.INFO):
-        raw = take(Slippery(settings))
+        raw = take(Slippery(settings), spread=elsewhere(settings) if others else None)
     assert raw.image_count == 1
     assert any("2.png" in message and "deleted" in message for message in caplog.messages)
     assert take(store) == raw
