@@ -16,6 +16,9 @@ def cost(
         list[str] | None, typer.Option(help="A machine with GPUs, such as g5.xlarge; repeatable; unset: all known.")
     ] = None,
     hours: Annotated[float, typer.Option(min=0, help="Of learning in a month, on each machine, at spot prices.")] = 0,
+    reached: Annotated[
+        list[str] | None, typer.Option("--with", help="service, server or label_studio of your own; repeatable.")
+    ] = None,
     stored_gb: Annotated[float, typer.Option(min=0, help="What the store holds.")] = 100,
 ) -> None:
     """Estimate what infra/ costs: an hour of learning and a month, with the arithmetic."""
@@ -25,13 +28,13 @@ def cost(
     machines = machine or list(prices.machines)
     shown.print(_table("an hour of learning", [line for one in machines for line in training_hour(prices, one)]))
     shown.print()
-    lines = month(prices, machines=machine or [], hours=hours, stored_gb=stored_gb)
+    lines = month(prices, machines=machine or [], hours=hours, stored_gb=stored_gb, reached=reached or [])
     table = _table("a month", lines)
     table.add_row("in all", f"{sum(line.usd for line in lines):.2f}")
     shown.print(table)
     shown.print(
         f"\nUS dollars without tax, {prices.region}, as listed on {prices.dated}; spot reckoned at "
-        f"{prices.spot_share:.0%}. Not in it: traffic, logs, runs on Fargate, and what others' servers cost.",
+        f"{prices.spot_share:.0%}. Not in it: traffic, logs, backups, runs on Fargate, and what others' servers cost.",
         soft_wrap=True,
     )
 

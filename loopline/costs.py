@@ -12,7 +12,19 @@ from loopline.errors import ConfigError
 
 TABLE = Path(__file__).with_name("prices.yaml")
 # As infra/ makes them.
-WORKERS, WORKER_CPU, WORKER_GB, SECRETS, DISK_GB = 2, 0.5, 1, 3, 100
+WORKERS, WORKER_CPU, WORKER_GB, SECRETS, DISK_GB, DATABASE_GB = 2, 0.5, 1, 3, 100, 20
+
+
+class Behind(NamedTuple):
+    """What stands behind a load balancer: tasks on Fargate, and a database or none."""
+
+    task_count: int
+    cpu: float
+    memory_gb: float
+    has_database: bool
+
+
+BEHIND = {"service": Behind(2, 1, 2, False), "server": Behind(1, 1, 2, True), "label_studio": Behind(1, 1, 4, True)}
 
 
 class Machine(BaseModel):
@@ -43,6 +55,9 @@ class Prices(BaseModel):
     key_month: float
     secret_month: float
     store_gb_month: float
+    balancer_hour: float
+    database_hour: float
+    database_gb_month: float
 
 
 class Cost(NamedTuple):
@@ -73,8 +88,13 @@ def training_hour(prices: Prices, machine: str) -> list[Cost]:
     ]
 
 
-def month(prices: Prices, *, machines: Sequence[str], hours: float, stored_gb: float) -> list[Cost]:
-    """Return what a month costs: what stands still, what is stored, and so many hours of learning on each machine."""
+def month(
+    prices: Prices, *, machines: Sequence[str], hours: float, stored_gb: float, reached: Sequence[str] = ()
+) -> list[Cost]:
+    """Return what a month costs: what stands still, what is stored, and so many hours of learning on each machine.
+
+    `reached` names what people reach, which stands still too; ConfigError for what infra/ has not.
+    """
     standing = prices.month_hours
     worker = WORKER_CPU * prices.fargate_cpu_hour + WORKER_GB * prices.fargate_gb_hour
     worker_how = f"({WORKER_CPU} CPU x {prices.fargate_cpu_hour} + {WORKER_GB} GB x {prices.fargate_gb_hour})"
@@ -86,7 +106,25 @@ def month(prices: Prices, *, machines: Sequence[str], hours: float, stored_gb: f
         Cost(f"{SECRETS} secrets", SECRETS * prices.secret_month, f"{SECRETS} x {prices.secret_month}"),
         Cost("store", stored_gb * prices.store_gb_month, f"{stored_gb:g} GB x {prices.store_gb_month}"),
     ]
+    costs += [line for name in reached for line in _behind(prices, name)]
     for machine in machines:
         for hour in training_hour(prices, machine)[1:] if hours else ():
             costs.append(Cost(f"{hours:g} h of {hour.what}", hours * hour.usd, f"{hours:g} h x {hour.usd:.4f}"))
+    return costs
+
+
+def _behind(prices: Prices, name: str) -> list[Cost]:
+    if name not in BEHIND:
+        raise ConfigError(f"nothing that people reach is called {name!r}; choose from: {', '.join(BEHIND)}")
+    there, standing = BEHIND[name], prices.month_hours
+    task = there.cpu * prices.fargate_cpu_hour + there.memory_gb * prices.fargate_gb_hour
+    task_how = f"({there.cpu} CPU x {prices.fargate_cpu_hour} + {there.memory_gb} GB x {prices.fargate_gb_hour})"
+    costs = [
+        Cost(f"{name}: balancer", prices.balancer_hour * standing, f"{prices.balancer_hour} x {standing} h"),
+        Cost(f"{name}: tasks", there.task_count * task * standing, f"{there.task_count} x {task_how} x {standing} h"),
+    ]
+    if there.has_database:
+        usd = prices.database_hour * standing + DATABASE_GB * prices.database_gb_month
+        how = f"{prices.database_hour} x {standing} h + {DATABASE_GB} GB x {prices.database_gb_month}"
+        costs.append(Cost(f"{name}: database", usd, how))
     return costs

@@ -23,6 +23,17 @@ def test_a_month_without_learning_costs_what_stands_still() -> None:
     )
 
 
+def test_what_people_reach_costs_a_balancer_tasks_and_a_database() -> None:
+    bare, more = (
+        sum(line.usd for line in month(PRICES, machines=[], hours=0, stored_gb=0, reached=reached))
+        for reached in ([], ["service", "server"])
+    )
+    task = 0.04048 + 2 * 0.004445
+    assert more - bare == pytest.approx(730 * (2 * 0.0225 + 3 * task + 0.032) + 20 * 0.115)
+    with pytest.raises(ConfigError, match="choose from: service, server, label_studio"):
+        month(PRICES, machines=[], hours=0, stored_gb=0, reached=["cinema"])
+
+
 def test_a_machine_without_a_price_is_named_with_those_that_have_one() -> None:
     with pytest.raises(ConfigError, match=r"no price of 'p9.huge'; choose from: g4dn.xlarge"):
         training_hour(PRICES, "p9.huge")
