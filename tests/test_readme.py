@@ -12,12 +12,14 @@ from loopline.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-GUIDES = [ROOT / "docs" / name for name in ("elsewhere.md", "operate.md", "schedule.md", "start.md", "subscribe.md")]
+GUIDES = [
+    ROOT / "docs" / name for name in ("aws.md", "elsewhere.md", "operate.md", "schedule.md", "start.md", "subscribe.md")
+]
 GUIDES += [ROOT / "infra" / "README.md", ROOT / "deployments" / "kubernetes" / "README.md"]
 ALL = "\n".join([README, *(guide.read_text() for guide in GUIDES)])
 OTHERS = (
-    r"loopline prefect .*|^prefect .*|git clone .*?`|gto .*?`|^aws .*|tensorboard .*|docker .*|kubectl .*"
-    r"|NUCLIO.*|^\.loopline/kubeflow/bin/pip .*"
+    r"loopline prefect .*|^prefect .*|git clone .*?`|gto .*?`|tensorboard .*|docker .*|kubectl .*"
+    r"|^aws (?:.*\\\n)*.*|^export \w+=\$\(aws .*|`aws .*?`|NUCLIO.*|^\.loopline/kubeflow/bin/pip .*"
 )
 OURS = re.sub(OTHERS, "", ALL, flags=re.MULTILINE)
 BLOCKS = "\n".join(re.findall(r"^```\n(.*?)^```", ALL, re.DOTALL | re.MULTILINE))
