@@ -229,6 +229,7 @@ locals {
     vpc_id                          = module.network.vpc_id
     network_configuration           = { subnets = module.network.private_subnet_ids, securityGroups = [module.network.security_group_id] }
     env                             = local.environment
+    labels                          = { project = var.name } # tags of a run's task, which a budget goes by
     configure_cloudwatch_logs       = true
     cloudwatch_logs_options         = { awslogs-group = module.cluster.log_group.name, awslogs-create-group = "false" }
     cloudwatch_logs_prefix          = "run"

@@ -59,6 +59,8 @@ def test_gpu_machines_are_none_until_one_is_asked_for(stack: Stack) -> None:
         ("loopline-gpu-spot", 0, 0),
         ("loopline-gpu-on-demand", 0, 0),
     }
+    tags = [tag for group in groups for tag in group["Tags"] if tag["Key"] == "project"]
+    assert len(tags) == len(groups) and all(tag["PropagateAtLaunch"] for tag in tags), "the budget goes by it"
     template = stack.client("ec2").describe_launch_template_versions(LaunchTemplateName="loopline-gpu")
     data = template["LaunchTemplateVersions"][0]["LaunchTemplateData"]
     assert data["MetadataOptions"]["HttpTokens"] == "required"

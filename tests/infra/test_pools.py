@@ -147,6 +147,7 @@ def test_a_worker_asks_ecs_for_a_gpu_with_secrets_by_reference(
     assert len(started) == 1, said
     (task,) = there.describe_tasks(cluster="loopline", tasks=started, include=["TAGS"])["tasks"]
     assert {"key": "prefect.io/flow-run-id", "value": run} in task["tags"]
+    assert {"key": "project", "value": "loopline"} in task["tags"], "the budget goes by it"
     assert task["capacityProviderName"] == "loopline-gpu-spot"
     definition = there.describe_task_definition(taskDefinition=task["taskDefinitionArn"])["taskDefinition"]
     (container,) = definition["containerDefinitions"]

@@ -67,6 +67,11 @@ resource "aws_launch_template" "machine" {
     enabled = true
   }
 
+  tag_specifications {
+    resource_type = "volume"
+    tags          = { project = var.name }
+  }
+
   block_device_mappings {
     device_name = "/dev/xvda"
 
@@ -126,6 +131,13 @@ resource "aws_autoscaling_group" "machines" {
   tag {
     key                 = "Name"
     value               = "${var.name}-gpu-${each.key}"
+    propagate_at_launch = true
+  }
+
+  # A provider's tags do not reach the machines, and a budget counts what bears this one.
+  tag {
+    key                 = "project"
+    value               = var.name
     propagate_at_launch = true
   }
 

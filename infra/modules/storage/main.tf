@@ -3,6 +3,7 @@
 resource "aws_s3_bucket" "this" {
   bucket        = var.bucket
   force_destroy = var.force_destroy
+  tags          = { key = var.key_arn } # so that the key outlives a bucket that destroying stops at
 }
 
 resource "aws_s3_bucket_versioning" "this" {

@@ -256,6 +256,7 @@ resource "aws_ecs_service" "worker" {
   task_definition = each.value.arn
   desired_count   = 1
   launch_type     = "FARGATE"
+  propagate_tags  = "SERVICE" # of the provider, which a budget goes by
 
   deployment_circuit_breaker {
     enable   = true
