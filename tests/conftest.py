@@ -19,16 +19,17 @@ from playwright.sync_api import Browser, sync_playwright
 from pydantic import SecretStr
 
 from loopline import local
-from loopline.label_studio_venv import make_venv
+from loopline.label_studio_venv import PINS
 from loopline.settings import LaptopSettings, Settings, StoreSettings
 
+ROOT = Path(__file__).parents[1]
 CHROMIUM = Path("/usr/bin/chromium")
 # What other programs read from the environment, Label Studio reads too.
 OTHERS = {"CI": "true", "DEBUG": "1", "SECRET_KEY": "theirs", "LOG_LEVEL": "debug", "STORAGE_TYPE": "s3", "HOST": "h"}
 
 
 # Slow to start, or of one port: the modules that use one of them are tested in one process.
-SHARED = ("laptop", "label_studio", "bento", "system", "stack")
+SHARED = ("label_studio_venv", "elsewhere", "laptop", "bento", "system", "stack")
 # Begun last, they would run alone for minutes. They share a system, and leave it in this order.
 LONGEST = ("test_first_day", "test_release", "test_system_faults", "test_watch", "test_schedule")
 
@@ -137,13 +138,15 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def label_studio_venv() -> Iterator[Path]:
-    """An environment that has Label Studio: the one that the settings name, or a new one, which takes a minute."""
+    """An environment that has Label Studio: the one that the settings name, or a new one, which uv makes soon."""
     given = os.environ.get("LOOPLINE_LAPTOP__LABEL_STUDIO_VENV")
     if given:
         yield Path(given)
         return
     with tempfile.TemporaryDirectory(prefix="labels, 100% odd ") as folder:
-        make_venv(Path(folder), tell=print)
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        install = [ROOT / ".ci" / "uv", sys.prefix, "pip", "install", "--quiet", "--no-deps", "--python", folder]
+        subprocess.run([*install, "--requirement", PINS], check=True)
         yield Path(folder)
 
 

@@ -25,6 +25,10 @@ mock_provider "aws" {
     defaults = { insecure_value = "ami-0123456789abcdef0" }
   }
 
+  mock_resource "aws_sns_topic" {
+    defaults = { arn = "arn:aws:sns:eu-central-1:123456789012:t" }
+  }
+
   mock_resource "aws_kms_key" {
     defaults = { arn = "arn:aws:kms:eu-central-1:123456789012:key/k" }
   }

@@ -20,6 +20,13 @@ def laptop() -> Iterator[Laptop]:
 
 
 @pytest.fixture(scope="session")
+def elsewhere() -> Iterator[Laptop]:
+    """Another one, for the tests of what runs in other environments: they are long, and can go beside the others."""
+    with tempfile.TemporaryDirectory() as folder, standing(Path(folder) / "home") as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
 def lines(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of 72 sample lines with labels and splits; tests copy it before they change anything."""
     folder = tmp_path_factory.mktemp("samples") / "lines"

@@ -125,15 +125,15 @@ def test_nothing_is_missing_but_what_only_a_laptop_starts(container: Container) 
 
 
 def test_a_pools_run_completes_in_it_and_writes_to_no_place_that_may_be_read_only(
-    container: Container, laptop: Laptop, lines: Path, tmp_path: Path
+    container: Container, elsewhere: Laptop, lines: Path, tmp_path: Path
 ) -> None:
     before = container.times()
     assert "image" in container.run("loopline", "--help")
-    apart = laptop.apart(tmp_path, bucket="imaged")
-    shutil.copytree(lines, laptop.home / "store" / "imaged" / str(ORDER["source"]))
+    apart = elsewhere.apart(tmp_path, bucket="imaged")
+    shutil.copytree(lines, elsewhere.home / "store" / "imaged" / str(ORDER["source"]))
     told = settings_of(apart)
     assert "build-model/build-model" in container.run("loopline", "deploy", **told)
-    with laptop.api() as api:
+    with elsewhere.api() as api:
         deployment = api.get("/deployments/name/build-model/build-model").raise_for_status().json()["id"]
         asked = api.post(f"/deployments/{deployment}/create_flow_run", json={"parameters": {"order": ORDER}})
         run = asked.raise_for_status().json()["id"]

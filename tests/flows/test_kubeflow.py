@@ -34,23 +34,23 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def apart(laptop: Laptop, lines: Path, python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
+def apart(elsewhere: Laptop, lines: Path, python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
     """The laptop with a bucket of its own, in which the lines are."""
-    found = laptop.apart(tmp_path_factory.mktemp("registry"), bucket="kubeflow")
+    found = elsewhere.apart(tmp_path_factory.mktemp("registry"), bucket="kubeflow")
     yield replace(found, settings=found.settings | {"LOOPLINE_KUBEFLOW__PYTHON": str(python)})
 
 
 def test_the_pipeline_run_locally_makes_the_package_that_build_model_makes(
-    laptop: Laptop, apart: Laptop, lines: Path, tmp_path: Path
+    elsewhere: Laptop, apart: Laptop, lines: Path, tmp_path: Path
 ) -> None:
-    shutil.copytree(lines, laptop.home / "store" / "kubeflow" / "inbox" / "lines")
+    shutil.copytree(lines, elsewhere.home / "store" / "kubeflow" / "inbox" / "lines")
     values = [part for value in (*TINY, "epochs=2") for part in ("--set", value)]
     (tmp_path / "any.yaml").write_text("bounds: [{metric: cer, at_most: 100}]\n")
     asked = ["--source", "inbox/lines", "--requirements", tmp_path / "any.yaml", *values]
     piped = apart.call("kubeflow", "submit", "--local", *asked)
     assert piped.code == 0, piped.log
     judged = ModelReady.model_validate_json(piped.out.strip().splitlines()[-1])
-    flown = laptop.run(lines)
+    flown = elsewhere.run(lines)
     assert flown.code == 0, flown.log
     assert flown.judged["packaged"]["archive"]["sha256"] == judged.packaged.archive.sha256
     report = judged.packaged.report

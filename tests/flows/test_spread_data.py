@@ -120,13 +120,13 @@ class Places:
 
 
 @pytest.fixture(scope="module")
-def places(laptop: Laptop, tmp_path_factory: pytest.TempPathFactory) -> Places:
+def places(elsewhere: Laptop, tmp_path_factory: pytest.TempPathFactory) -> Places:
     folder = tmp_path_factory.mktemp("spread")
     lines = folder / "lines"
     write_samples(lines, counts=COUNTS)
     for name, content in BAD.items():
         (lines / name).write_bytes(content)
-    return Places(laptop, lines, folder)
+    return Places(elsewhere, lines, folder)
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ import boto3
 import pytest
 from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
 from moto.iam.access_control import PermissionResult
+from moto.moto_api._internal.models import moto_api_backend
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 from moto.rds.models import DBInstance
 from moto.s3.models import FakeBucket
@@ -80,6 +81,7 @@ def aws() -> Iterator[str]:
         environment.setenv("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
         server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         server.start()
+        moto_api_backend.reset()  # what another test of this process left; AWS's own policies are read now
         _, port = server.get_host_and_port()
         try:
             yield f"http://127.0.0.1:{port}"
