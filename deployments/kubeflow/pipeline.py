@@ -6,6 +6,7 @@ to do as JSON on standard input. A component starts a step of tasks/alone.py; co
 
 import json
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -156,21 +157,23 @@ def compiled(wanted: dict[str, Any]) -> None:
 def submitted(wanted: dict[str, Any]) -> None:
     """Start a run on a server; prints its id."""
     compiled(wanted)
-    client = Client(host=wanted["url"], existing_token=wanted["token"], namespace=wanted["namespace"])
-    run = client.create_run_from_pipeline_package(
-        wanted["file"],
-        arguments={"order": wanted["order"]},
-        experiment_name=wanted["experiment"],
-        namespace=wanted["namespace"],
-        enable_caching=False,
-    )
+    with redirect_stdout(sys.stderr):  # on which the client tells of its links
+        client = Client(host=wanted["url"], existing_token=wanted["token"], namespace=wanted["namespace"])
+        run = client.create_run_from_pipeline_package(
+            wanted["file"],
+            arguments={"order": wanted["order"]},
+            experiment_name=wanted["experiment"],
+            namespace=wanted["namespace"],
+            enable_caching=False,
+        )
     sys.stdout.write(run.run_id)
 
 
 def ran(wanted: dict[str, Any]) -> None:
     """Run it here, step by step in processes; prints what was announced."""
-    local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=wanted["folder"])
-    build_model(wanted)(order=wanted["order"])
+    with redirect_stdout(sys.stderr):  # on which the runner shows what steps say
+        local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=wanted["folder"])
+        build_model(wanted)(order=wanted["order"])
     (judged,) = Path(wanted["folder"]).glob("*/announce/judged")
     sys.stdout.write(judged.read_text())
 

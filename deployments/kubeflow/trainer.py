@@ -58,7 +58,8 @@ def submitted(wanted: dict[str, Any]) -> None:
         resources_per_node=resources,
         env=wanted["environment"],
     )
-    sys.stdout.write(client.train(runtime=RUNTIME, trainer=trainer, options=[_with_secrets(wanted)]))
+    options = [_with_secrets(wanted)] if wanted["secret_keys"] else []
+    sys.stdout.write(client.train(runtime=RUNTIME, trainer=trainer, options=options))
 
 
 def ran(wanted: dict[str, Any]) -> None:

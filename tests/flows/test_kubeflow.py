@@ -14,13 +14,26 @@ from pathlib import Path
 
 import pytest
 import yaml
+from kubeflow_server import kubeflow_server
 from laptops import TINY, Laptop
 
 from loopline.clients.kubeflow import REQUIREMENTS
 from loopline.contracts import ModelReady
+from loopline.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 CANARY = "canary-5ea1ed-in-no-pipeline"
+SETTINGS = {
+    "LOOPLINE_KUBEFLOW__CPU_IMAGE": "registry.example.com/loopline-cpu:v1",
+    "LOOPLINE_KUBEFLOW__GPU_IMAGE": "registry.example.com/loopline-gpu:v1",
+    "LOOPLINE_KUBEFLOW__SECRET": "loopline",
+    "LOOPLINE_KUBEFLOW__NAMESPACE": "lines",
+    "LOOPLINE_KUBEFLOW__EXPERIMENT": "lines",
+    "LOOPLINE_STORE__ENDPOINT": "aws",
+    "LOOPLINE_STORE__ACCESS_KEY": CANARY,
+    "LOOPLINE_STORE__SECRET_KEY": CANARY,
+    "LOOPLINE_REGISTRY__URL": "https://git.example.com/registry.git",
+}
 
 
 @pytest.fixture(scope="module")
@@ -69,16 +82,7 @@ def test_the_training_job_learns_in_two_processes(apart: Laptop) -> None:
 
 
 def test_the_compiled_pipeline_asks_for_a_gpu_where_it_learns_and_holds_no_secret(python: Path, tmp_path: Path) -> None:
-    settings = {
-        "LOOPLINE_KUBEFLOW__PYTHON": str(python),
-        "LOOPLINE_KUBEFLOW__CPU_IMAGE": "registry.example.com/loopline-cpu:v1",
-        "LOOPLINE_KUBEFLOW__GPU_IMAGE": "registry.example.com/loopline-gpu:v1",
-        "LOOPLINE_KUBEFLOW__SECRET": "loopline",
-        "LOOPLINE_STORE__ENDPOINT": "aws",
-        "LOOPLINE_STORE__ACCESS_KEY": CANARY,
-        "LOOPLINE_STORE__SECRET_KEY": CANARY,
-        "LOOPLINE_REGISTRY__URL": "https://git.example.com/registry.git",
-    }
+    settings = SETTINGS | {"LOOPLINE_KUBEFLOW__PYTHON": str(python)}
     done = Laptop(tmp_path / "home", settings).call("kubeflow", "compile", tmp_path / "build-model.yaml")
     assert done.code == 0, done.log
     text = (tmp_path / "build-model.yaml").read_text()
@@ -102,6 +106,38 @@ def test_the_compiled_pipeline_asks_for_a_gpu_where_it_learns_and_holds_no_secre
     tasks = pipeline["root"]["dag"]["tasks"].values()
     assert all(task["retryPolicy"]["maxRetryCount"] == 3 for task in tasks)
     assert not any(task["cachingOptions"].get("enableCache") for task in tasks), "steps look into the store themselves"
+
+
+def test_a_run_is_asked_of_a_server_that_speaks_the_pipelines_api(python: Path, tmp_path: Path) -> None:
+    with kubeflow_server() as server:
+        asked = {"LOOPLINE_KUBEFLOW__URL": server.url, "LOOPLINE_KUBEFLOW__TOKEN": "ours"}
+        laptop = Laptop(tmp_path / "home", SETTINGS | asked | {"LOOPLINE_KUBEFLOW__PYTHON": str(python)})
+        done = laptop.call("kubeflow", "submit", "--source", "inbox/lines")
+        assert done.code == 0 and "run run-17 has begun" in done.out, done.log
+        headers, body = server.posted()
+    assert headers["authorization"] == "Bearer ours" and body["experiment_id"] == "e-1"
+    assert json.loads(body["runtime_config"]["parameters"]["order"])["source"] == "inbox/lines"
+    assert "exec-train" in json.dumps(body["pipeline_spec"]) and CANARY not in json.dumps(body)
+    silent = laptop.call("kubeflow", "submit", "--source", "inbox/lines")
+    assert silent.code != 0 and "Kubeflow's kfp could not submit this" in silent.log
+
+
+def test_a_training_job_is_asked_of_a_server_that_speaks_kubernetes_api(apart: Laptop, tmp_path: Path) -> None:
+    store = Settings(home=apart.home, _env_file=None).resolved_store()  # type: ignore[call-arg]
+    assert store.access_key and store.secret_key
+    keys = {"ACCESS_KEY": store.access_key, "SECRET_KEY": store.secret_key.get_secret_value()}
+    reached = {f"LOOPLINE_STORE__{name}": value for name, value in {"ENDPOINT": store.endpoint, **keys}.items()}
+    with kubeflow_server() as server:
+        laptop = replace(apart, settings=SETTINGS | apart.settings | reached)
+        laptop.settings["KUBECONFIG"] = str(server.kubeconfig(tmp_path))
+        done = laptop.call("kubeflow", "train", "--nodes", "3")
+        assert done.code == 0 and " has begun" in done.out, done.log
+        _, body = server.posted()
+    spec = body["spec"]
+    assert (spec["trainer"]["numNodes"], spec["trainer"]["image"]) == (3, SETTINGS["LOOPLINE_KUBEFLOW__GPU_IMAGE"])
+    assert spec["trainer"]["resourcesPerNode"]["limits"]["nvidia.com/gpu"] == 1
+    assert keys["SECRET_KEY"] not in json.dumps(body)
+    assert '"key": "LOOPLINE_STORE__SECRET_KEY"' in json.dumps(body)
 
 
 def alone(laptop: Laptop, step: str, given: dict[str, str]) -> "subprocess.CompletedProcess[str]":
