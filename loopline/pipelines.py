@@ -8,11 +8,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from loopline.clients.kubeflow import call
+from loopline.environment import as_environment, secret_names
 from loopline.errors import ConfigError
 from loopline.orders import FitPlan, Order
 from loopline.registry import Registry
 from loopline.scratch import private_folder
-from loopline.settings import LAPTOP, Settings, as_environment, secret_names
+from loopline.settings import LAPTOP, Settings
 
 ROOT = Path(__file__).parents[1]
 OURS = ("LOOPLINE_KUBEFLOW__", "LOOPLINE_PREFECT__", "LOOPLINE_LAPTOP__", "LOOPLINE_NUCLIO__")  # no step's business

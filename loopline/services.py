@@ -8,12 +8,13 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from loopline.environment import as_environment
 from loopline.keys import hash_of
 from loopline.label_studio_database import database_fingerprint, database_variables
 from loopline.label_studio_venv import fingerprint, venv_folder
 from loopline.laptop_addresses import LaptopAddresses
 from loopline.routes import HEALTH
-from loopline.settings import LAPTOP, PrefectSettings, Settings, as_environment
+from loopline.settings import LAPTOP, PrefectSettings, Settings
 from loopline.supervised import Service
 
 # The user's own servers and keys are no affair of the laptop's.

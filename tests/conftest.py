@@ -35,8 +35,8 @@ LONGEST = ("test_first_day", "test_release", "test_system_faults", "test_watch",
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Test in three processes or more: half of what a test does is waiting for servers, also where cores are few."""
-    return max(3, os.cpu_count() or 1)
+    """Test in four processes or more: half of what a test does is waiting for servers, also where cores are few."""
+    return max(4, os.cpu_count() or 1)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import psycopg
 import pytest
 from clouds import Stack, container_of
 from laptop_processes import free_port
@@ -37,6 +38,8 @@ class Told:
 def told(stack: Stack, postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Told:
     container, place = container_of(stack, "loopline-server"), tmp_path_factory.mktemp("server")
     database = urlsplit(postgres)
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE prefect")  # others keep theirs in the one that is there
     named = {variable["name"]: variable["value"] for variable in container["environment"]}
     ours = {
         "PATH": os.environ["PATH"],
@@ -45,7 +48,7 @@ def told(stack: Stack, postgres: str, tmp_path_factory: pytest.TempPathFactory) 
         "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(place / "ui"),
         "PREFECT_SERVER_DATABASE_HOST": str(database.hostname),
         "PREFECT_SERVER_DATABASE_PORT": str(database.port),
-        "PREFECT_SERVER_DATABASE_NAME": database.path.strip("/"),
+        "PREFECT_SERVER_DATABASE_NAME": "prefect",
     }
     assert ours.keys() - {"PATH"} <= named.keys()
     secrets = {
