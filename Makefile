@@ -23,11 +23,12 @@ run: up
 	$(BIN)/loopline run
 
 test: $(INSTALLED_DEV)
-	$(BIN)/pytest --numprocesses auto --dist loadgroup
+	$(BIN)/pytest --numprocesses auto --dist loadgroup -m "not elsewhere"
 
 infra-test: $(INSTALLED_DEV) $(CHECKOV)/bin/checkov
 	$(CHECKOV)/bin/checkov --directory infra --config-file infra/checkov.yaml
-	$(BIN)/pytest tests/infra
+	$(BIN)/pytest --numprocesses auto --dist loadgroup -m elsewhere
+	$(BIN)/pytest tests/infra -m "not elsewhere"
 
 # Apart: it holds versions of what we use back.
 $(CHECKOV)/bin/checkov:

@@ -30,18 +30,23 @@ OTHERS = {"CI": "true", "DEBUG": "1", "SECRET_KEY": "theirs", "LOG_LEVEL": "debu
 
 # Slow to start, or of one port: the modules that use one of them are tested in one process.
 SHARED = ("label_studio_venv", "elsewhere", "laptop", "bento", "system", "stack")
+# What is made for minutes before it runs: a stand-in for AWS with all of infra/ on it, and other environments.
+OUTSIDE = {"elsewhere", "stack"}
 # Begun last, they would run alone for minutes. They share a system, and leave it in this order.
 LONGEST = ("test_first_day", "test_release", "test_system_faults", "test_watch", "test_schedule")
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Test in four processes or more: half of what a test does is waiting for servers, also where cores are few."""
-    return max(4, os.cpu_count() or 1)
+    """Test in three processes or more: half of what a test does is waiting for servers, also where cores are few."""
+    return max(3, os.cpu_count() or 1)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say what pytest-xdist should leave together: a module, and modules that share a server; the longest go first."""
+    """Say what pytest-xdist should leave together: a module, and modules that share a server; the longest go first.
+
+    Tests of what runs elsewhere are marked so: `make infra-test` runs them, and `make test` does not.
+    """
     items.sort(key=lambda item: [*LONGEST, item.path.stem].index(item.path.stem))
     used: dict[Path, set[str]] = {}
     for item in items:
@@ -49,6 +54,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         group = next((name for name in SHARED if name in used[item.path]), item.path.stem)
         item.add_marker(pytest.mark.xdist_group(group))
+        if OUTSIDE & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.elsewhere)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
