@@ -11,6 +11,7 @@ from loopline.settings import Settings
 from tasks.caching import step
 from tasks.places import registry, store
 from tasks.pools import check_deployment
+from tasks.showing import in_a_run
 
 
 @step()
@@ -23,7 +24,7 @@ def accept(order: Order) -> Requirements:
     problem, settings = load_problem(order.problem), Settings()
     problem.make_recipe(order.plan.recipe)
     doctor.quick(settings)
-    if settings.prefect.gpu_deployment:
+    if settings.prefect.gpu_deployment and in_a_run():  # without Prefect, nothing is sent to its pools
         check_deployment(f"fit-model/{settings.prefect.gpu_deployment.rpartition('/')[-1]}")
     check_comet(settings.comet)
     if order.plan.search:

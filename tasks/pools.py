@@ -28,6 +28,7 @@ def check_pool(pool: WorkPool, variables: dict[str, Any]) -> None:
     template = pool.base_job_template
     known = {name: one.get("default") for name, one in template["variables"]["properties"].items()} | variables
     check_image(known.get("image") or "")
-    for container in template["job_configuration"]["task_definition"]["containerDefinitions"]:
+    definition = template["job_configuration"].get("task_definition") or {}  # a pool of one's own may leave it out
+    for container in definition.get("containerDefinitions", ()):
         for secret in container.get("secrets", ()):
             check_secret(secret["valueFrom"])

@@ -21,24 +21,24 @@ Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
 def log() -> Log:
     """Return the run's logger, or Loopline's own outside a run."""
-    return get_run_logger() if _in_a_run() else logging.getLogger("loopline")
+    return get_run_logger() if in_a_run() else logging.getLogger("loopline")
 
 
 def table(markdown: str, *, key: str, description: str) -> None:
     """Put a text on the run's page."""
-    if _in_a_run():
+    if in_a_run():
         create_markdown_artifact(markdown, key=key, description=description)
 
 
 def link(address: str, *, key: str, text: str) -> None:
     """Put a link on the run's page."""
-    if _in_a_run():
+    if in_a_run():
         create_link_artifact(address, link_text=text, key=key)
 
 
 def progress(title: str) -> Callable[[float], None]:
     """Put a bar on the run's page; the function returned sets it to a share, from 0 to 1."""
-    artifact = create_progress_artifact(0.0, description=title) if _in_a_run() else None
+    artifact = create_progress_artifact(0.0, description=title) if in_a_run() else None
     shown = 0.0
 
     def show(share: float) -> None:
@@ -50,5 +50,6 @@ def progress(title: str) -> Callable[[float], None]:
     return show
 
 
-def _in_a_run() -> bool:
+def in_a_run() -> bool:
+    """Tell whether Prefect runs this."""
     return bool(TaskRunContext.get() or FlowRunContext.get())
