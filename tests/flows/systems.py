@@ -28,7 +28,7 @@ READS = ("channels=16", "hidden=48", "layers=1", "batch_size=8", "learning_rate=
 RECIPE = {key: float(value) if "." in value else int(value) for key, value in (one.split("=") for one in READS)}
 READY, HELD_BACK = "loopline.model.ready", "loopline.model.held_back"
 RELEASED, ROLLED_BACK = "loopline.model.released", "loopline.model.rolled_back"
-SECONDS = 120
+SECONDS = 300
 CANARY = "canary-5ea1ed-in-no-archive"  # a key that must be written nowhere
 
 
