@@ -120,8 +120,7 @@ def test_a_full_disk_is_named_and_once_there_is_room_the_build_goes_on(small_dis
             stderr=subprocess.PIPE,
             text=True,
         )
-        while not list((laptop.home / "store").glob("loopline/runs/*/state.json")):
-            assert building.poll() is None
+        eventually(lambda: list((laptop.home / "store").glob("loopline/runs/*/state.json")), seconds=300)
         used = shutil.disk_usage(small_disk).used
         resize(small_disk, used + LITTLE)
         (small_disk / "filler").write_bytes(os.urandom(LITTLE // 2))

@@ -193,7 +193,7 @@ def test_a_failed_run_is_taken_up_where_it_failed(orchestrator: Orchestrator) ->
     later, source = {**ORDER, "source": "inbox/later"}, orchestrator.bucket / "inbox" / "later"
     failed = orchestrator.build(later)
     assert failed["state_type"] == "FAILED"
-    local = orchestrator.laptop.call("run", "--source", "inbox/later", "--epochs", "1", "--set", "channels=8")
+    local = orchestrator.laptop.run("inbox/later")
     (name,) = set(re.findall(r"Flow run '([\w-]+)' - Finished in state Failed", local.log))
     shutil.copytree(orchestrator.bucket / str(ORDER["source"]), source)
     done = orchestrator.laptop.call("resume", failed["id"])

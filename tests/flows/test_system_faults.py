@@ -19,7 +19,7 @@ DOWN_SECONDS = 12
 SUPERVISORCTL = Path(sys.executable).parent / "supervisorctl"
 
 
-def order(*, seed: int, epochs: int = 12) -> dict[str, Any]:
+def order(*, seed: int, epochs: int) -> dict[str, Any]:
     """A build of some seconds that no model passes, so that nothing is released."""
     bounds = [{"metric": "cer", "at_most": 0}]
     plan = {"recipe": RECIPE | {"epochs": epochs}, "seed": seed}
@@ -66,7 +66,7 @@ def without_server(system: System) -> Iterator[None]:
 
 
 def test_a_server_that_is_killed_in_mid_run_costs_the_run_nothing(system: System) -> None:
-    run = ask_for(system, order(seed=11, epochs=20))
+    run = ask_for(system, order(seed=11, epochs=14))
     in_mid_training(system, run)
     with without_server(system):
         time.sleep(DOWN_SECONDS)
@@ -113,7 +113,7 @@ def soon() -> datetime:
 
 
 def test_a_run_whose_worker_is_killed_is_called_crashed_and_taken_up_where_it_was(system: System) -> None:
-    run = ask_for(system, order(seed=12, epochs=8))
+    run = ask_for(system, order(seed=12, epochs=5))
     in_mid_training(system, run)
     (worker,) = running(system.laptop.home, "prefect", "worker")
     worker.kill()
@@ -125,7 +125,7 @@ def test_a_run_whose_worker_is_killed_is_called_crashed_and_taken_up_where_it_wa
 
 
 def test_two_builds_of_one_order_at_once_make_one_model(system: System) -> None:
-    runs = [ask_for(system, order(seed=14)) for _ in range(2)]
+    runs = [ask_for(system, order(seed=14, epochs=3)) for _ in range(2)]
     assert [ended(system, run) for run in runs] == ["COMPLETED", "COMPLETED"]
     states = [steps(system.ask, run) for run in runs]
     assert sorted(found["package_model"] for found in states) == ["Cached", "Completed"]
