@@ -16,6 +16,9 @@ INSTALLED_DEV := $(VENV)/.installed-dev
 
 CHECKOV := $(VENV)/checkov
 
+# In the order of tests/conftest.py, not by the number of tests.
+SIDE_BY_SIDE := --numprocesses auto --dist loadgroup --no-loadscope-reorder
+
 .PHONY: run test infra-test images pictures check up down clean install always
 
 run: up
@@ -23,11 +26,11 @@ run: up
 	$(BIN)/loopline run
 
 test: $(INSTALLED_DEV)
-	$(BIN)/pytest --numprocesses auto --dist loadgroup -m "not elsewhere"
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not elsewhere"
 
 infra-test: $(INSTALLED_DEV) $(CHECKOV)/bin/checkov
 	$(CHECKOV)/bin/checkov --directory infra --config-file infra/checkov.yaml
-	$(BIN)/pytest --numprocesses auto --dist loadgroup -m elsewhere
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m elsewhere
 	$(BIN)/pytest tests/infra -m "not elsewhere"
 
 # Apart: it holds versions of what we use back.

@@ -32,8 +32,13 @@ OTHERS = {"CI": "true", "DEBUG": "1", "SECRET_KEY": "theirs", "LOG_LEVEL": "debu
 SHARED = ("label_studio_venv", "elsewhere", "laptop", "bento", "system", "stack")
 # What is made for minutes before it runs: a stand-in for AWS with all of infra/ on it, and other environments.
 OUTSIDE = {"elsewhere", "stack"}
-# Begun last, they would run alone for minutes. They share a system, and leave it in this order.
-LONGEST = ("test_first_day", "test_release", "test_system_faults", "test_watch", "test_schedule")
+# Groups of minutes: begun last, they would run alone.
+LONGEST = (
+    "system", "laptop", "stack", "elsewhere", "label_studio_venv", "test_build_faults", "test_spot_loss",
+    "test_watching", "test_tuning", "test_suspects", "bento", "test_spread", "test_kubernetes_prefect",
+)  # fmt: skip
+# The order in which these leave the system to each other.
+SYSTEM = ("test_first_day", "test_release", "test_system_faults", "test_watch", "test_schedule")
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -47,15 +52,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     Tests of what runs elsewhere are marked so: `make infra-test` runs them, and `make test` does not.
     """
-    items.sort(key=lambda item: [*LONGEST, item.path.stem].index(item.path.stem))
     used: dict[Path, set[str]] = {}
     for item in items:
         used.setdefault(item.path, set()).update(getattr(item, "fixturenames", ()))
+    groups = {path: next((name for name in SHARED if name in names), path.stem) for path, names in used.items()}
     for item in items:
-        group = next((name for name in SHARED if name in used[item.path]), item.path.stem)
-        item.add_marker(pytest.mark.xdist_group(group))
+        item.add_marker(pytest.mark.xdist_group(groups[item.path]))
         if OUTSIDE & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.elsewhere)
+    items.sort(key=lambda item: (place(LONGEST, groups[item.path]), place(SYSTEM, item.path.stem)))
+
+
+def place(names: tuple[str, ...], name: str) -> int:
+    """Return where a name stands; behind all where it is none of them."""
+    return names.index(name) if name in names else len(names)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
