@@ -31,11 +31,11 @@ OTHERS = {"CI": "true", "DEBUG": "1", "SECRET_KEY": "theirs", "LOG_LEVEL": "debu
 # Slow to start, or of one port: the modules that use one of them are tested in one process.
 SHARED = ("label_studio_venv", "elsewhere", "laptop", "bento", "system", "stack")
 # What is made for minutes before it runs: a stand-in for AWS with all of infra/ on it, and other environments.
-OUTSIDE = {"elsewhere", "stack"}
-# Groups of minutes: begun last, they would run alone.
+OUTSIDE = {"elsewhere", "cloud"}
+# Groups of minutes, after all others: as long as their servers stand, they take from the rest. The longest goes first.
 LONGEST = (
-    "system", "laptop", "stack", "elsewhere", "label_studio_venv", "test_build_faults", "test_spot_loss",
-    "test_watching", "test_tuning", "test_suspects", "bento", "test_spread", "test_kubernetes_prefect",
+    "system", "laptop", "stack", "label_studio_venv", "elsewhere", "test_build_faults", "test_spot_loss", "bento",
+    "test_watching", "test_tuning", "test_suspects", "test_export", "test_spool",
 )  # fmt: skip
 # The order in which these leave the system to each other.
 SYSTEM = ("test_first_day", "test_release", "test_system_faults", "test_watch", "test_schedule")
@@ -48,7 +48,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say what pytest-xdist should leave together: a module, and modules that share a server; the longest go first.
+    """Say what pytest-xdist should leave together: a module, and modules that share a server; the longest go last.
 
     Tests of what runs elsewhere are marked so: `make infra-test` runs them, and `make test` does not.
     """
@@ -60,12 +60,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group(groups[item.path]))
         if OUTSIDE & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.elsewhere)
-    items.sort(key=lambda item: (place(LONGEST, groups[item.path]), place(SYSTEM, item.path.stem)))
+    items.sort(key=lambda item: (place(groups[item.path], LONGEST), place(item.path.stem, SYSTEM)))
 
 
-def place(names: tuple[str, ...], name: str) -> int:
-    """Return where a name stands; behind all where it is none of them."""
-    return names.index(name) if name in names else len(names)
+def place(name: str, names: tuple[str, ...]) -> int:
+    """Return where a name stands; before all where it is none of them."""
+    return names.index(name) if name in names else -1
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

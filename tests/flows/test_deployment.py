@@ -201,16 +201,11 @@ def test_a_failed_run_is_taken_up_where_it_failed(orchestrator: Orchestrator) ->
     orchestrator.work()
     again = orchestrator.api.get(f"/flow_runs/{failed['id']}").json()
     assert again["state_type"] == "COMPLETED", again["state"]["message"]
-    wanted = {
-        "package_model": {"version": "Cached", "fit-model": "Completed", "package_model": "Completed"},
-        "evaluate": {"train": "Cached", "evaluate": "Completed", "package_model": "Completed"},
-    }
-    for step, states in wanted.items():
-        done = orchestrator.laptop.call("resume", failed["id"], "--from", step)
-        assert done.code == 0, done.log
-        orchestrator.work()
-        found = steps(orchestrator.ask, failed["id"])
-        assert {name: found[name] for name in states} == states
+    done = orchestrator.laptop.call("resume", failed["id"], "--from", "evaluate")
+    assert done.code == 0, done.log
+    orchestrator.work()
+    states = {"version": "Cached", "train": "Cached", "evaluate": "Completed", "package_model": "Completed"}
+    assert steps(orchestrator.ask, failed["id"]).items() >= states.items()
     refused = orchestrator.laptop.call("resume", failed["id"], "--from", "dance")
     assert refused.code == 2 and "no step dance was begun there; choose from: accept, ingest" in refused.log
     here = orchestrator.laptop.call("resume", name)

@@ -23,6 +23,8 @@ from loopline.local import prefect_environment
 from loopline.pins import COMPONENT, LAPTOP_ONLY
 from loopline.settings import Settings
 
+pytestmark = pytest.mark.elsewhere
+
 ROOT = Path(__file__).parents[2]
 SLOW = ("--compile-bytecode", "--torch-backend cpu ")  # left out here: minutes of compiling; another index of torch
 

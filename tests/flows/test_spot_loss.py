@@ -13,6 +13,8 @@ import pytest
 from laptop_processes import running
 from laptops import Laptop, Outcome, eventually, standing
 
+pytestmark = pytest.mark.elsewhere
+
 EPOCHS = 12
 TO_THE_POOL = {"LOOPLINE_PREFECT__GPU_DEPLOYMENT": "fit-model/gpu"}
 

@@ -28,6 +28,7 @@ def test_it_is_formatted_and_valid(module: Path) -> None:
     assert terraform("validate", "-no-color", cwd=module).returncode == 0
 
 
+@pytest.mark.elsewhere
 def test_what_the_variables_refuse_and_what_follows_from_them(module: Path) -> None:
     tested = terraform("test", "-no-color", cwd=module)
     assert tested.returncode == 0, tested.stdout

@@ -14,6 +14,8 @@ from manifests import OVERLAYS, found, rendered
 from loopline.deploying import POOLS
 from loopline.laptop_addresses import LaptopAddresses
 
+pytestmark = pytest.mark.elsewhere
+
 
 @pytest.fixture(scope="module")
 def team() -> Iterator[Laptop]:

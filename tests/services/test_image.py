@@ -71,6 +71,7 @@ def test_what_a_gpu_gets_as_it_is_rendered(bento: Path, tmp_path: Path) -> None:
     assert version in listed.replace(",", " ").split()
 
 
+@pytest.mark.elsewhere
 def test_it_serves_from_just_these_files_in_a_fresh_environment_and_writes_to_neither(
     context: Path, tmp_path: Path
 ) -> None:
