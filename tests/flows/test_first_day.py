@@ -127,6 +127,7 @@ def test_a_run_from_the_form_ends_in_a_service_that_answers_and_a_subscriber_tha
     eventually(lambda: system.api.get(f"/flow_runs/{begun}").json()["end_time"], seconds=SECONDS)
     page.goto(followed)
     expect(page.get_by_text("Completed", exact=True).first).to_be_visible()
+    page.wait_for_timeout(3_000)  # for the graph of its steps, which moves into its place
     camera(page, "prefect-run")
     page.close()
 
