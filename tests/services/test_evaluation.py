@@ -116,6 +116,7 @@ def test_an_order_is_refused_before_learning_if_its_champion_is_gone(
     monkeypatch.setenv("LOOPLINE_REGISTRY__URL", str(place.git))
     monkeypatch.setenv("LOOPLINE_HOME", str(place.home))
     order = Order(source="inbox/lines")
+    monkeypatch.setenv("LOOPLINE_PREFECT__GPU_DEPLOYMENT", "fit-model/gpu")  # not looked at outside a run
     assert accept.fn(order) == HANDWRITING.requirements()
     bench.store.delete(champion.archive.uri)
     try:
