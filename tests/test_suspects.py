@@ -96,7 +96,7 @@ def sample_line(number: int, drawn: Line) -> Sample:
 
 
 def test_planted_wrong_labels_rank_above_right_ones(tmp_path: Path) -> None:
-    plan = CheckPlan(recipe=SIZES | CALM, epochs=40, folds=2)
+    plan = CheckPlan(recipe=SIZES | CALM, epochs=55, folds=2)
     samples = [sample_line(number, drawn) for number, drawn in enumerate(islice(draw_lines(seed=1), 240))]
     judged = judge_all(PROBLEM, samples, plan=plan, machine=MACHINE, folder=tmp_path)
     order, suspect_count = rank(judged)

@@ -36,7 +36,7 @@ def fired(system: System) -> dict[str, Any]:
     order = {"source": "inbox/lines", "plan": {"recipe": RECIPE | {"epochs": 8}}, "requirements": {"bounds": bounds}}
     rule = {"interval": 60, "anchor_date": (datetime.now(UTC) + SOON).isoformat()}
     planned = system.plan(deployment, {"schedule": rule, "active": True, "parameters": {"order": order}})
-    (run, *_) = eventually(lambda: [run for run in runs() if run["id"] not in before], seconds=2 * SECONDS)
+    (run, *_) = eventually(lambda: [run for run in runs() if run["id"] not in before], seconds=SECONDS)
     system.api.delete(f"/deployments/{deployment}/schedules/{planned}").raise_for_status()
     eventually(lambda: all(run["end_time"] for run in builds(system)), seconds=SECONDS)
     return run

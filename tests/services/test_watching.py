@@ -107,7 +107,7 @@ class Service:
 @pytest.fixture(scope="module")
 def lines(tmp_path_factory: pytest.TempPathFactory) -> list[Image.Image]:
     folder = tmp_path_factory.mktemp("users") / "lines"
-    write_samples(folder, counts={"train": 1, "validation": 1, "test": 14 * ANSWERS}, seed=77)
+    write_samples(folder, counts={"train": 1, "validation": 1, "test": 22 * ANSWERS}, seed=77)
     paths = sorted((folder / "images").glob("*.png"))
     order = np.random.default_rng(1).permutation(len(paths))
     return [Image.open(paths[number]).convert("L") for number in order]
@@ -129,9 +129,9 @@ def service(served: Service, lines: list[Image.Image], tmp_path: Path) -> Iterat
 
 
 def test_traffic_that_has_not_changed_raises_no_more_alarms_than_stated(service: Service) -> None:
-    """12 windows; at 1 false alarm in 100, three or more of them are a matter of 1 in 5,000."""
+    """20 windows; at 1 false alarm in 100, three or more of them are a matter of 1 in 1,000."""
     alarms = []
-    for number in range(12):
+    for number in range(20):
         service.serve(service.sent(number))
         found = service.look()
         alarms += [number] if any(one.p_value < ALPHA for one in found.gauges if one.p_value is not None) else []
